@@ -1,0 +1,37 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PY := .venv/bin/python
+.PHONY: install dev check test test-fast demo bench example lock clean
+
+install: ## the agent and its slicer, into .venv
+	@scripts/install.sh
+
+dev: ## as install, with what checks and tests need
+	@scripts/install.sh --dev
+
+demo: install ## one order from offer to delivered, on a virtual printer
+	@.venv/bin/intagly-agent demo
+
+check: dev ## layout, types, style
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: dev ## all tests, the ones against real OctoPrint included
+	.venv/bin/pytest -n 2 --dist loadgroup
+
+test-fast: dev ## the tests that take seconds
+	.venv/bin/pytest -n 2 --dist loadgroup -m "not slow"
+
+bench: dev ## the benchmarks, with what they compare with
+	$(PY) -m bench.order_to_printing
+	$(PY) -m bench.idle
+
+example: dev ## write config.example.toml anew from the code
+	$(PY) -m agent.config.example
+
+lock: ## pin newer versions of everything (needs pip-tools)
+	scripts/lock.sh --upgrade
+
+clean:
+	rm -rf .venv .venvs .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-data

@@ -1,0 +1,63 @@
+"""The commands. Each lives in `agent.commands` and is imported only when it is called, so that `inspect` starts in a blink."""
+
+import importlib
+import sys
+
+import click
+
+from agent import __version__, logs
+from agent.domain.errors import AgentError, ConfigError
+
+EXIT_NO = 1
+EXIT_CONFIG = 78
+"""EX_CONFIG of sysexits.h: systemd is told not to start again after it."""
+
+_COMMANDS = {
+    "run": "agent.commands.run:run",
+    "check": "agent.commands.check:check",
+    "inspect": "agent.commands.models:inspect",
+    "quote": "agent.commands.models:quote",
+    "slice": "agent.commands.models:slice_",
+    "orders": "agent.commands.look:orders",
+    "printers": "agent.commands.look:printers",
+    "offers": "agent.commands.look:offers",
+    "confirm": "agent.commands.confirm:confirm",
+    "sandbox": "agent.commands.sandbox:sandbox",
+    "demo": "agent.commands.demo:demo",
+}
+
+
+class _Commands(click.Group):
+    """Finds a command by name without importing the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="intagly-agent")
+def cli() -> None:
+    """Takes 3D-print orders, slices them as ordered, prints each once, and leads your hands through the rest."""
+
+
+def main() -> None:
+    """Run a command. Exit: 0 done, 1 the answer is no, 2 wrong usage, 78 bad configuration."""
+    logs.configure("warning")  # to stderr; `run` says more
+    try:
+        sys.exit(cli.main(standalone_mode=False))  # the status of click's Exit, None for a command that came to its end
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
+    except AgentError as error:
+        click.echo(error.told(), err=True)
+        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_NO)

@@ -1,0 +1,172 @@
+"""`check`: is everything there that the daemon needs? One line each, with the way out."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from agent.commands.options import ConfigSource, config_option, json_option, say_json
+from agent.config.mistakes import BadConfiguration
+from agent.config.model import HotFolderSettings, OperatorApiSettings, Settings
+from agent.domain.errors import AgentError
+from agent.domain.printer import PrinterState
+from agent.ledger.sql_ledger import SqlLedger
+from agent.meshes.limits import MB
+from agent.ports.printer import Printer
+from agent.wire.clock import is_synchronised
+from agent.wiring import build_marketplace, build_printers, build_slicer, file_store, ledger_url, profile_library
+
+Level = Literal["ok", "warning", "error"]
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `hint` is the way out, empty where all is well."""
+
+    subject: str
+    level: Level
+    text: str
+    hint: str = ""
+
+
+@click.command()
+@config_option
+@json_option
+def check(config: ConfigSource, as_json: bool) -> None:
+    """Look at configuration, ledger, slicer, profiles, printers, marketplaces, disk and clock. Prints nothing, accepts nothing."""
+    findings = _config_mistakes(config)
+    if isinstance(findings, Settings):
+        findings = asyncio.run(_collect(findings))
+        exit_code = 1 if any(finding.level == "error" for finding in findings) else 0
+    else:
+        exit_code = 78
+    if as_json:
+        say_json({"ok": exit_code == 0, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            mark, color = _MARKS[finding.level]
+            click.echo(f"{click.style(mark, fg=color)} {finding.subject}: {finding.text}" + (f" — {finding.hint}" if finding.hint else ""))
+    raise click.exceptions.Exit(exit_code)
+
+
+def _config_mistakes(config: ConfigSource) -> Settings | list[Finding]:
+    try:
+        return config.settings()
+    except BadConfiguration as bad:
+        hint = bad.hint if len(bad.mistakes) == 1 else ""
+        return [Finding("configuration", "error", str(mistake), hint) for mistake in bad.mistakes]
+
+
+async def _collect(settings: Settings) -> list[Finding]:
+    findings = [Finding("configuration", "ok", f"{len(settings.printers)} printers, {len(settings.marketplaces)} marketplaces")]
+    findings += [Finding("configuration", "warning", warning) for warning in settings.warnings]
+    findings += [*_ledger(settings), *_disk(settings), *_slicer(settings), *_profiles(settings), *_clock()]
+    findings += [finding async for finding in _printers(settings)]
+    findings += [finding async for finding in _marketplaces(settings)]
+    return findings
+
+
+def _failed(subject: str, error: AgentError) -> Finding:
+    return Finding(subject, "error", str(error), error.hint)
+
+
+def _ledger(settings: Settings) -> Iterator[Finding]:
+    try:
+        with SqlLedger(ledger_url(settings)) as ledger:
+            yield Finding("ledger", "ok", f"opened; {ledger.count_open()} open orders")
+    except AgentError as error:
+        yield _failed("ledger", error)
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    if not settings.agent.data_dir.is_dir():
+        return  # told with the ledger
+    try:
+        file_store(settings).require_room()
+        yield Finding("disk", "ok", f"{shutil.disk_usage(settings.agent.data_dir).free // MB:,} MB free in {settings.agent.data_dir}")
+    except AgentError as error:
+        yield _failed("disk", error)
+
+
+def _slicer(settings: Settings) -> Iterator[Finding]:
+    slicer = build_slicer(settings, profile_library(settings), file_store(settings))
+    try:
+        yield Finding("slicer", "ok", f"{slicer.program}: {slicer.version()}")
+    except AgentError as error:
+        yield _failed("slicer", error)
+
+
+def _profiles(settings: Settings) -> Iterator[Finding]:
+    profiles = profile_library(settings)
+    for printer in settings.printers:
+        subject = f"profile of {printer.name}"
+        try:
+            profile = profiles.profile(printer.profile)
+            for spool in printer.materials:
+                profile.material(spool.material)
+        except AgentError as error:
+            yield _failed(subject, error)
+            continue
+        size = "×".join(f"{side:.0f}" for side in profile.bed_mm)
+        yield Finding(subject, "ok", f"{profile.name}, {size} mm, nozzle {profile.nozzle_mm} mm, {', '.join(profile.materials)}")
+        if not printer.materials:
+            yield Finding(printer.name, "warning", "no material is loaded", "Nothing is printed there: add [[materials]] to its file.")
+
+
+def _clock() -> Iterator[Finding]:
+    now = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
+    if is_synchronised() is False:
+        hint = "Deadlines hold all the same; opening hours and the history need it: timedatectl set-ntp true."
+        yield Finding("clock", "warning", f"{now}, not set by a time service", hint)
+    else:
+        yield Finding("clock", "ok", now)
+
+
+async def _printers(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        adapters = build_printers(settings)
+    except AgentError:
+        return  # told with the profiles
+    for found in await asyncio.gather(*(_printer(name, printer) for name, printer in adapters.items())):
+        yield found
+
+
+async def _printer(name: str, printer: Printer) -> Finding:
+    subject = f"printer {name}"
+    async with printer:
+        seen = await printer.observe()
+    if seen.state is PrinterState.OFFLINE:
+        return Finding(subject, "error", f"offline: {seen.reason}")
+    return Finding(subject, "ok", f"{seen.state}{' with ' + seen.remote_name if seen.remote_name else ''}")
+
+
+async def _marketplaces(settings: Settings) -> AsyncIterator[Finding]:
+    for found in await asyncio.gather(*(_marketplace(market) for market in settings.marketplaces)):
+        yield found
+
+
+async def _marketplace(market: OperatorApiSettings | HotFolderSettings) -> Finding:
+    subject = f"marketplace {market.name}"
+    if isinstance(market, HotFolderSettings):
+        return _folder(subject, market.path)  # opening it would take what lies there
+    try:
+        async with build_marketplace(market) as opened:
+            offers = await opened.offers()
+    except AgentError as error:
+        return _failed(subject, error)
+    return Finding(subject, "ok", f"answers; {len(offers)} offers wait")
+
+
+def _folder(subject: str, path: Path) -> Finding:
+    if path.is_dir() and os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(subject, "ok", f"watches {path}")
+    if path.exists():
+        return Finding(subject, "error", f"{path} is no folder that can be written", "Files are moved away when they are taken.")
+    return Finding(subject, "warning", f"{path} is not there yet", "The daemon makes it.")

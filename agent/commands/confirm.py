@@ -1,0 +1,68 @@
+"""`confirm`: what a person answers, for those without the web page."""
+
+import getpass
+from pathlib import Path
+
+import click
+
+from agent.commands.options import ConfigSource, config_option
+from agent.domain.errors import Refused
+from agent.domain.question import Step
+from agent.ledger.sql_ledger import SqlLedger
+from agent.operator.answers import Answers
+from agent.wiring import file_store, ledger_url
+
+_STEPS = [step.value for step in Step]
+
+
+@click.command()
+@click.argument("step", type=click.Choice(_STEPS))
+@click.argument("what")
+@click.argument("choice", default="")
+@config_option
+@click.option("--by", default="", help="Who you are. Default: the name you are logged in with.")
+@click.option("--photo", "photos", multiple=True, type=click.Path(path_type=Path), help="photos: a JPEG, PNG or WebP. Repeatable.")
+@click.option("--agree", "agreed", multiple=True, metavar="CODE", help="photos: a sentence you were shown and agree to. Repeatable.")
+@click.option("--note", default="", help="photos: a note to the customer.")
+@click.option("--internal-note", default="", help="photos: a note to the marketplace.")
+def confirm(
+    step: str,
+    what: str,
+    choice: str,
+    config: ConfigSource,
+    by: str,
+    photos: tuple[Path, ...],
+    agreed: tuple[str, ...],
+    note: str,
+    internal_note: str,
+) -> None:
+    """Answer what the agent asks. WHAT is an order (or, for `bed`, a printer); CHOICE is one of the answers the question offers.
+
+    \b
+    intagly-agent confirm bed mk3s
+    intagly-agent confirm offer o2ab3cd4e accept
+    intagly-agent confirm hold o2ab3cd4e reprint
+    intagly-agent confirm photos o2ab3cd4e --photo front.jpg --agree no_flaws
+    intagly-agent confirm packed o2ab3cd4e
+    """
+    settings = config.settings()
+    with SqlLedger(ledger_url(settings)) as ledger:
+        answers = Answers(ledger, file_store(settings), by or _login_name())
+        match Step(step):
+            case Step.BED:
+                if what not in {printer.name for printer in settings.printers}:
+                    names = ", ".join(printer.name for printer in settings.printers)
+                    raise Refused(f"There is no printer {what}.", hint=f"Printers: {names}.", code="no_such_printer")
+                answers.bed_is_clear(what)
+            case Step.PHOTOS:
+                answers.photographed(what, photos, agreed, note, internal_note)
+            case other:
+                answers.choose(other, what, choice)
+    click.echo(f"Noted: {step} {what} {choice}".rstrip(), err=True)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""  # a container without a user database: then --by is needed, and Answers says so

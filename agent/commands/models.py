@@ -1,0 +1,210 @@
+"""`inspect`, `quote`, `slice`: what the agent makes of models, without any order."""
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from agent.commands.options import Command, ConfigSource, config_option, json_option, say_json, say_rows
+from agent.commands.workbench import Wish, Workbench, workbench
+from agent.domain.errors import Refused
+from agent.domain.mesh import MeshReport, Verdict
+from agent.domain.offer import Supports
+from agent.domain.plate import SlicedPlate
+from agent.domain.printer import PrinterFacts
+from agent.meshes.inspector import inspect_files
+from agent.ports.slicer import Progress
+
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+def _wish_options(command: Command) -> Command:
+    for option in (
+        click.option("--quantity", default=1, show_default=True, type=click.IntRange(1, 10_000), help="Copies of each model."),
+        click.option("--color", default="", help="As the printers' files name it. Left out: whatever is loaded."),
+        click.option("--material", default="PLA", show_default=True, help="As the printers' files name it."),
+        click.option("--supports", default="operator", show_default=True, type=click.Choice([value.value for value in Supports])),
+        click.option("--infill", default=15, show_default=True, type=click.IntRange(0, 100), help="Percent."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_FILES
+@json_option
+def inspect(files: tuple[Path, ...], as_json: bool) -> None:
+    """The verdict on each STL: print, repaired (mended and verified), hold (a person must look), reject. Exit 1 for the last two."""
+    rows = asyncio.run(_verdicts(files))
+    if as_json:
+        say_json({"files": rows})
+    else:
+        for row in rows:
+            _tell_verdict(row)
+    raise click.exceptions.Exit(1 if any(row["verdict"] in (Verdict.HOLD, Verdict.REJECT) for row in rows) else 0)
+
+
+async def _verdicts(files: tuple[Path, ...]) -> list[dict[str, Any]]:
+    return [_verdict(path, report) async for path, report in inspect_files(files)]
+
+
+def _verdict(path: Path, report: MeshReport) -> dict[str, Any]:
+    facts = report.model_dump(mode="json", include={"sha256", "verdict", "reasons", "triangles", "volume_mm3", "shells", "seconds"})
+    box = [round(side, 3) for side in report.bounding_box_mm]
+    return {"file": str(path), **facts, "volume_mm3": round(report.volume_mm3, 1), "bounding_box_mm": box}
+
+
+def _tell_verdict(row: dict[str, Any]) -> None:
+    colors = {"print": "green", "repaired": "green", "hold": "yellow", "reject": "red"}
+    size = "×".join(f"{side:g}" for side in row["bounding_box_mm"])
+    facts = f"{row['triangles']:,} triangles, {size} mm, {row['volume_mm3'] / 1000:.2f} cm³" if row["triangles"] else ""
+    click.echo(f"{click.style(row['verdict'], fg=colors[row['verdict']])} {row['file']}  {facts}".rstrip())
+    for reason in row["reasons"]:
+        click.echo(f"    {reason['code']}: {reason['text']}")
+
+
+@click.command()
+@_FILES
+@config_option
+@_wish_options
+@json_option
+def quote(
+    files: tuple[Path, ...], config: ConfigSource, infill: int, supports: str, material: str, color: str, quantity: int, as_json: bool
+) -> None:
+    """For each printer: can it make these models, why not, how long, how many grams, how many plates. Exit 1 where none can."""
+    settings, wish = config.settings(), Wish(infill, Supports(supports), material, color, quantity)
+
+    async def quotes() -> list[dict[str, Any]]:
+        async with workbench(settings, files) as bench:
+            with _bar(quiet=as_json) as told:
+                return [
+                    (await bench.quote(printer, wish, told(printer.name))).model_dump(
+                        include={"printer", "ok", "reasons", "print_seconds", "filament_g", "plates"}
+                    )
+                    for printer in bench.printers
+                ]
+
+    rows = asyncio.run(quotes())
+    if as_json:
+        say_json({"quotes": rows})
+    else:
+        say_rows([_shown(row) for row in rows], ("printer", "can", "time", "filament_g", "plates", "why"), "No printer is configured.")
+    raise click.exceptions.Exit(0 if any(row["ok"] for row in rows) else 1)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "can": "yes" if row["ok"] else "no", "time": _hours(row["print_seconds"]), "why": "; ".join(row["reasons"])}
+
+
+@click.command(name="slice")
+@_FILES
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder for the G-code.")
+@click.option("--printer", "printer_name", default="", help="Left out: the first that can.")
+@config_option
+@_wish_options
+@json_option
+def slice_(
+    files: tuple[Path, ...],
+    output: Path,
+    printer_name: str,
+    config: ConfigSource,
+    infill: int,
+    supports: str,
+    material: str,
+    color: str,
+    quantity: int,
+    as_json: bool,
+) -> None:
+    """Slice, and prove that the G-code is what was asked for. G-code that does not prove is not written. Exit 1 then."""
+    settings, wish = config.settings(), Wish(infill, Supports(supports), material, color, quantity)
+
+    async def plates() -> list[dict[str, Any]]:
+        async with workbench(settings, files) as bench:
+            printer = await _chosen(bench, wish, printer_name)
+            with _bar(quiet=as_json) as told:
+                made = await bench.plates(printer, wish, told(printer.name))
+            output.mkdir(parents=True, exist_ok=True)
+            return [_written(plate, bench, output, _stem(files)) for plate in made]
+
+    rows = asyncio.run(plates())
+    if as_json:
+        say_json({"plates": rows})
+    else:
+        for row in rows:
+            _tell_plate(row)
+    raise click.exceptions.Exit(0 if all(row["gcode"] for row in rows) else 1)
+
+
+async def _chosen(bench: Workbench, wish: Wish, name: str) -> PrinterFacts:
+    """The printer of that name, or the first that can make it. Refused with every printer's reasons where none can."""
+    if name:
+        found = next((printer for printer in bench.printers if printer.name == name), None)
+        if found is None:
+            names = ", ".join(printer.name for printer in bench.printers)
+            raise Refused(f"There is no printer {name}.", hint=f"Printers: {names}.", code="no_such_printer")
+        return found
+    refusals = []
+    for printer in bench.printers:
+        quoted = await bench.quote(printer, wish)
+        if quoted.ok:
+            return printer
+        refusals.append(f"{printer.name}: {'; '.join(quoted.reasons)}")
+    raise Refused("No printer can make this. " + " | ".join(refusals), code="cannot_make")
+
+
+def _stem(files: tuple[Path, ...]) -> str:
+    """What the G-code is called after: the first model."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", files[0].stem).strip("._")[:60] or "plate"
+
+
+def _written(plate: SlicedPlate, bench: Workbench, output: Path, stem: str) -> dict[str, Any]:
+    target = output / f"{stem}-plate-{plate.number}.gcode"
+    if plate.proved:
+        shutil.copyfile(bench.store.path(plate.gcode_sha256), target)
+    return {
+        "gcode": str(target) if plate.proved else "",
+        "sha256": plate.gcode_sha256,
+        "print_seconds": plate.print_seconds,
+        "filament_g": plate.filament_g,
+        "warnings": plate.warnings,
+        "proof": [line.model_dump() for line in plate.proof],
+    }
+
+
+def _tell_plate(row: dict[str, Any]) -> None:
+    name = row["gcode"] or click.style("not written: it does not prove to be what was asked for", fg="red")
+    click.echo(f"{name}  {_hours(row['print_seconds'])}, {row['filament_g']:.1f} g")
+    for line in row["proof"]:
+        mark = click.style("✓", fg="green") if line["ok"] else click.style("✗", fg="red")
+        click.echo(f"    {mark} {line['check']}: {line['found']}" + ("" if line["ok"] else f" (expected {line['expected']})"))
+    for warning in row["warnings"]:
+        click.echo(f"    ! the slicer warns: {warning}")
+
+
+def _hours(seconds: int) -> str:
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min" if seconds else "-"
+
+
+@contextmanager
+def _bar(*, quiet: bool) -> Iterator[Callable[[str], Progress | None]]:
+    """A progress bar a printer, on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _name: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Bar(*columns, transient=True, console=Console(stderr=True)) as bar:
+
+        def told(name: str) -> Progress:
+            task = bar.add_task(name, total=100)
+            return lambda percent, what: bar.update(task, completed=percent, description=f"{name}: {what}")
+
+        yield told

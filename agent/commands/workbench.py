@@ -1,0 +1,129 @@
+"""Judging, slicing and quoting models outside of any order: what `quote` and `slice` do, in a folder of their own."""
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.config.model import Settings
+from agent.domain.decision import Quote
+from agent.domain.errors import AgentError, Refused
+from agent.domain.mesh import MeshReport, Verdict
+from agent.domain.offer import Item, Supports
+from agent.domain.plate import Part, SlicedPlate
+from agent.domain.printer import PrinterFacts
+from agent.domain.values import Color
+from agent.ledger.files import DiskStore
+from agent.meshes.inspector import ChildInspector
+from agent.ports.slicer import Progress, Slicer, SliceWork
+from agent.wiring import build_slicer, facts_of, mesh_limits, profile_library
+from agent.workflow.acceptance import printer_rules
+from agent.workflow.making import quote as quote_of
+from agent.workflow.making import settings_of
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a customer would ask for. `color` empty: whatever is loaded."""
+
+    infill_percent: int
+    supports: Supports
+    material: str
+    color: str
+    quantity: int
+
+    def item(self, number: int, printer: PrinterFacts) -> Item:
+        loaded = next((spool.color for spool in printer.materials if spool.material.casefold() == self.material.casefold()), None)
+        color = Color(name=self.color) if self.color else loaded or Color(name="any")
+        return Item(
+            item_id=f"item-{number}",
+            file_id=f"file-{number}",
+            quantity=self.quantity,
+            material=self.material,
+            color=color,
+            infill_percent=self.infill_percent,
+            supports=self.supports,
+        )
+
+
+@dataclass
+class Workbench:
+    """Models on the bench and the printers that may make them."""
+
+    store: DiskStore
+    slicer: Slicer
+    printers: Sequence[PrinterFacts]
+    reports: dict[Path, MeshReport] = field(default_factory=dict)
+    _sliced: dict[str, list[SlicedPlate]] = field(default_factory=dict)
+
+    def unprintable(self) -> list[str]:
+        """Why some model cannot be printed as it is; empty where all can."""
+        return [
+            f"{path.name}: {reason.text}"
+            for path, report in self.reports.items()
+            if report.verdict in (Verdict.HOLD, Verdict.REJECT)
+            for reason in report.reasons
+        ]
+
+    async def quote(self, printer: PrinterFacts, wish: Wish, progress: Progress | None = None) -> Quote:
+        """What this printer would need for all the models, or why it cannot."""
+        reasons = self.unprintable() or self._cannot(printer, wish)
+        if reasons:
+            return Quote(printer=printer.name, ok=False, reasons=reasons)
+        try:
+            return quote_of(await self.plates(printer, wish, progress)).model_copy(update={"printer": printer.name})
+        except AgentError as error:
+            return Quote(printer=printer.name, ok=False, reasons=[error.told()])
+
+    async def plates(self, printer: PrinterFacts, wish: Wish, progress: Progress | None = None) -> list[SlicedPlate]:
+        """All models on one printer's plates, sliced and proved. Refused with the reason where it cannot be done."""
+        if reasons := self.unprintable() or self._cannot(printer, wish):
+            raise Refused("; ".join(reasons), code="cannot_make")
+        parts = [
+            Part(
+                item_id=f"item-{number}",
+                mesh_sha256=report.canonical_sha256,
+                quantity=wish.quantity,
+                size_mm=report.bounding_box_mm,
+                volume_mm3=report.volume_mm3,
+            )
+            for number, report in enumerate(self.reports.values(), start=1)
+        ]
+        work = SliceWork(parts=parts, settings=settings_of(wish.item(1, printer)), printer=printer)
+        key = self.slicer.key(work)
+        if key not in self._sliced:
+            self._sliced[key] = await self.slicer.slice(work, progress)
+        return self._sliced[key]
+
+    def _cannot(self, printer: PrinterFacts, wish: Wish) -> list[str]:
+        return list(dict.fromkeys(self._broken_rules(printer, wish)))
+
+    def _broken_rules(self, printer: PrinterFacts, wish: Wish) -> Iterator[str]:
+        for number, report in enumerate(self.reports.values(), start=1):
+            for rule in printer_rules(wish.item(number, printer), printer, report.bounding_box_mm):
+                if not rule.ok:
+                    yield f"{rule.rule}: {rule.value} (limit: {rule.limit})"
+
+
+@contextlib.asynccontextmanager
+async def workbench(settings: Settings, models: Sequence[Path]) -> AsyncIterator[Workbench]:
+    """A bench with these models judged. Everything on it is gone when it is left: copy out what is to stay."""
+    with tempfile.TemporaryDirectory(prefix="intagly-agent-") as folder:
+        store = DiskStore(Path(folder) / "files")
+        store.open()
+        profiles = profile_library(settings)
+        printers = [facts_of(printer, profiles) for printer in settings.printers]
+        slicer = build_slicer(settings, profiles, store, work_dir=Path(folder) / "slicing")
+        async with ChildInspector(store, limits=mesh_limits(settings)) as inspector:
+            bench = Workbench(store, slicer, printers)
+            for model in models:
+                bench.reports[model] = await inspector.inspect(store.put(_content(model)))
+            yield bench
+
+
+def _content(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except OSError as error:
+        raise Refused(f"{model} cannot be read: {error.strerror}.", hint="Give the path of an STL.", code="unreadable") from error

@@ -1,0 +1,309 @@
+"""config.toml: every section and option, described once. config.example.toml is made from this, and so are the mistakes.
+
+Lengths of time are in the unit the name ends in. Relative paths are relative to the file they are written in; those from the environment
+and the command line, to config.toml.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.config.printer import PrinterSettings
+from agent.config.secrets import Secret, SecretEnv, SecretFile, TokenEnv, TokenFile, one_source
+from agent.config.values import (
+    ColorOption,
+    DatabaseUrl,
+    FolderOption,
+    Hours,
+    HttpUrl,
+    Listen,
+    MoneyOption,
+    NamedColor,
+    NameOption,
+    Number,
+    PathOption,
+    Section,
+    Whole,
+    check_database,
+)
+from agent.domain.errors import ConfigError
+from agent.domain.offer import Supports
+from agent.notifiers.address import check_address
+from agent.workflow.acceptance import Mode
+
+
+class AgentSettings(Section):
+    """The agent itself."""
+
+    name: NameOption = Field(
+        "agent", description="What this agent is called in messages.", examples=["garage"], json_schema_extra={"shown": True}
+    )
+    data_dir: PathOption = Field(
+        Path("/var/lib/intagly-agent"), description="Where the ledger, models, G-code, photos and labels are kept."
+    )
+    printers_dir: PathOption = Field(Path("printers"), description="The folder of the printers' files. Every *.toml in it is a printer.")
+
+
+class LedgerSettings(Section):
+    """The database that orders are kept in."""
+
+    url: DatabaseUrl = Field(
+        SecretStr(""), description="Empty: SQLite in data_dir. postgresql+psycopg://user@host/database for more than one machine."
+    )
+    url_file: SecretFile | None = Field(
+        None, description="Instead of url, where it holds a password: the file with it.", examples=["secrets/ledger"]
+    )
+
+    @field_validator("url_file")
+    @classmethod
+    def _not_both(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
+        if value is not None and info.data.get("url", SecretStr("")).get_secret_value():
+            raise ValueError("url or url_file, not both")
+        if value is not None:
+            check_database(value.reveal())
+        return value
+
+    @property
+    def address(self) -> SecretStr:
+        """The database's address, from wherever it was given; empty for SQLite in data_dir."""
+        return self.url_file.value if self.url_file else self.url
+
+
+class OperatorApiSettings(Section):
+    """A marketplace on the network, over the Operator API."""
+
+    kind: Literal["operator_api"] = Field(description="operator_api | hot_folder")
+    name: NameOption = Field(description="What this marketplace is called in orders and messages.", examples=["intagly"])
+    url: HttpUrl = Field(description="The address of the API.", examples=["https://marketplace.example/operator/v1"])
+    token_file: TokenFile | None = Field(
+        None,
+        description='The file with the access token. Under systemd: "$CREDENTIALS_DIRECTORY/secret_token".',
+        examples=["secrets/token"],
+        json_schema_extra={"shown": True},
+    )
+    token_env: TokenEnv | None = Field(
+        None, description="Instead of token_file: the environment variable with the token.", examples=["INTAGLY_TOKEN"]
+    )
+    poll_interval_s: Number = Field(5.0, ge=0.1, le=600, description="Offers are asked for this often.")
+
+    @field_validator("token_env")
+    @classmethod
+    def _one_token(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
+        return one_source("token", info, value, required=True)
+
+    @property
+    def token(self) -> Secret:
+        secret = self.token_file or self.token_env
+        assert secret is not None, "validation lets none through without"
+        return secret
+
+
+class HotFolderSettings(Section):
+    """A folder that is watched: <name>.toml (an order) beside its STL files, or an STL alone, printed with the options below."""
+
+    kind: Literal["hot_folder"] = Field(description="operator_api | hot_folder")
+    name: NameOption = Field(description="What this marketplace is called in orders and messages.", examples=["walk-in"])
+    path: PathOption = Field(
+        description="The folder; under systemd, one in data_dir. Files are moved away from it when they are taken.", examples=["inbox"]
+    )
+    still_s: Number = Field(2.0, ge=0.1, le=600, description="A file is taken once it has not changed for this long.")
+    material: str = Field("PLA", min_length=1, max_length=40, description="For an STL alone: its material.")
+    color: NamedColor = Field(ColorOption(name="black"), description="For an STL alone: its colour.")
+    infill_percent: Whole = Field(15, ge=0, le=100, description="For an STL alone: its infill.")
+    supports: Supports = Field(
+        Supports.OPERATOR, description="For an STL alone: no | yes | operator (supports where the slicer finds them needed)."
+    )
+    accept_within_s: Number = Field(900.0, gt=0, le=604_800, description="How long an order may wait for an answer in mode ask.")
+
+
+Marketplace = Annotated[OperatorApiSettings | HotFolderSettings, Field(discriminator="kind")]
+LATER_MARKETPLACES = frozenset({"mailbox"})
+"""Kinds of the contract that this version does not have."""
+
+
+class AcceptanceSettings(Section):
+    """What the agent says yes to."""
+
+    mode: Mode = Field(
+        Mode.AUTO,
+        description="auto: the agent answers | ask: it advises and a person answers | off: offers are left alone.",
+        json_schema_extra={"shown": True},
+    )
+    answer_margin_s: Number = Field(60.0, ge=0, le=600, description="An answer goes out at least this long before the offer ends.")
+    min_payout: MoneyOption | None = Field(None, description="The least an order must pay. Not set: anything.", examples=["5.00 EUR"])
+    longest_print_h: Number | None = Field(
+        None, gt=0, le=10_000, description="The longest print time of an order. Not set: any.", examples=[24]
+    )
+    hours: list[Hours] = Field(
+        [], description="When orders are accepted, in this machine's local time. Not set: always.", examples=[["08:00-22:00"]]
+    )
+    max_open_orders: Whole | None = Field(
+        None, ge=1, description="No more open orders than this at once. Not set: any number.", examples=[10]
+    )
+    blocked_words: list[Annotated[str, Field(min_length=1)]] = Field(
+        [], description="An order with one of these in its instructions or file names is declined. Not set: none is.", examples=[["weapon"]]
+    )
+    infill_min_percent: Whole = Field(0, ge=0, le=100, description="The least infill that is printed here.")
+    infill_max_percent: Whole = Field(100, ge=0, le=100, description="The most infill that is printed here.")
+    supports: list[Supports] = Field(list(Supports), min_length=1, description="Only orders whose answer about supports is one of these.")
+    ask_about_instructions: bool = Field(True, description="A person is asked where the customer wrote special instructions.")
+
+    @field_validator("infill_max_percent")
+    @classmethod
+    def _not_below_least(cls, value: int, info: ValidationInfo) -> int:
+        least = info.data.get("infill_min_percent", 0)
+        if value < least:
+            raise ValueError(f"at least infill_min_percent, which is {least}")
+        return value
+
+
+class SlicingSettings(Section):
+    """How models become G-code."""
+
+    workers: Whole = Field(1, ge=1, le=64, description="How many slicers run at once.")
+    timeout_s: Number = Field(900.0, ge=1, le=86_400, description="A slicer that takes longer than this is ended.")
+    memory_mb: Whole = Field(2048, ge=256, le=1_048_576, description="The most memory (address space) one slicer may have.")
+    prusaslicer: str = Field("prusa-slicer", min_length=1, description="The PrusaSlicer program: a name on the PATH, or its whole path.")
+    profiles_dir: FolderOption | None = Field(
+        None,
+        description="Your own slicer profiles, one folder a printer model. Not set: the ones that come with the agent.",
+        examples=["slicer_profiles"],
+    )
+
+
+class FileSettings(Section):
+    """Customers' files and the disk."""
+
+    max_file_mb: Whole = Field(256, ge=1, le=10_000, description="A bigger model is not fetched.")
+    keep_free_mb: Whole = Field(
+        500, ge=0, le=1_048_576, description="Nothing is fetched or sliced while less than this is free on the disk of data_dir."
+    )
+
+
+class WebSettings(Section):
+    """The web page where a person answers. Not in this version: nothing listens there yet."""
+
+    listen: Listen = Field("127.0.0.1:8410", description="Host and port.")
+
+
+class MqttSettings(Section):
+    """The dashboard, over MQTT. Not in this version: nothing connects yet."""
+
+    host: str = Field(min_length=1, max_length=253, description="The broker.", examples=["homeassistant.local"])
+    port: Whole = Field(1883, ge=1, le=65_535, description="Its port.")
+    username: str | None = Field(None, description="The user name. Not set: the broker wants none.", examples=["intagly"])
+    password_file: SecretFile | None = Field(
+        None, description="The file with the password. Not set: the broker wants none.", examples=["secrets/mqtt"]
+    )
+    password_env: SecretEnv | None = Field(
+        None, description="Instead of password_file: the environment variable with the password.", examples=["MQTT_PASSWORD"]
+    )
+
+    @field_validator("password_env")
+    @classmethod
+    def _one_password(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
+        return one_source("password", info, value, required=False)
+
+    @property
+    def password(self) -> Secret | None:
+        return self.password_file or self.password_env
+
+
+def _address(value: SecretStr, which: str = "") -> SecretStr:
+    try:
+        check_address(value.get_secret_value())
+    except ConfigError as error:
+        raise ValueError(f"{which}an address that works ({error.told()})") from None
+    return value
+
+
+class NotificationSettings(Section):
+    """How the operator is called. Every message goes into the log as well."""
+
+    urls: list[Annotated[SecretStr, AfterValidator(_address)]] = Field(
+        [],
+        description="ntfys://host/topic (ntfy://, where it has no https), or an address of any other service that apprise knows: "
+        'pip install "intagly-agent[apprise]". Not set: only the log.',
+        examples=[["ntfys://ntfy.example/my-printers"]],
+    )
+    urls_file: SecretFile | None = Field(
+        None,
+        description="A file with such addresses, one a line: for those that hold a token. Not set: none.",
+        examples=["secrets/notifications"],
+    )
+
+    @field_validator("urls_file")
+    @classmethod
+    def _known_addresses(cls, value: Secret | None) -> Secret | None:
+        for n, line in enumerate(_lines(value), start=1):
+            _address(SecretStr(line), f"as no. {n} of its addresses, ")
+        return value
+
+    @property
+    def addresses(self) -> list[str]:
+        """All addresses, from the option and from the file. They may hold credentials."""
+        return [url.get_secret_value() for url in self.urls] + _lines(self.urls_file)
+
+
+def _lines(secret: Secret | None) -> list[str]:
+    lines = secret.reveal().splitlines() if secret else []
+    return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+
+
+class Settings(BaseSettings):
+    """Everything in config.toml, and the printers of printers_dir. Made by `agent.config.load.load`."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    agent: AgentSettings = AgentSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    marketplaces: list[Marketplace] = []
+    acceptance: AcceptanceSettings = AcceptanceSettings()
+    slicing: SlicingSettings = SlicingSettings()
+    files: FileSettings = FileSettings()
+    web: WebSettings = WebSettings()
+    mqtt: MqttSettings | None = None
+    notifications: NotificationSettings = NotificationSettings()
+
+    _printers: list[PrinterSettings] = PrivateAttr(default_factory=list)
+    _warnings: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def printers(self) -> list[PrinterSettings]:
+        """One for each file in printers_dir, by file name."""
+        return self._printers
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is no mistake and yet should be mended."""
+        return self._warnings
+
+    def completed(self, printers: list[PrinterSettings], warnings: list[str]) -> Self:
+        """These settings with what was read from other files."""
+        self._printers, self._warnings = printers, warnings
+        return self
+
+    LAYERS: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """Trees of raw values, the first winning, table by table."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the loader reads the environment: it can say where a mistake stands
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, *(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in cls.LAYERS))
+
+
+def layered(*layers: dict[str, Any]) -> Settings:
+    """Settings from several trees of raw values, the first winning. pydantic.ValidationError with everything that is wrong."""
+
+    class Layered(Settings):
+        LAYERS = layers
+
+    return Layered()

@@ -1,0 +1,1 @@
+"""What the product talks about: orders, plates, jobs, answers. Pure values, no input or output."""

@@ -1,0 +1,47 @@
+"""A decision is a record: every rule with its value and its limit, for every printer, and the answer."""
+
+from enum import StrEnum
+
+from agent.domain.offer import DeclineReason
+from agent.domain.values import Value
+
+
+class Answer(StrEnum):
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    ASK = "ask"
+    """The agent has advice, a person decides."""
+
+
+class RuleResult(Value):
+    """One rule's finding. `printer` is empty for a rule about the offer as a whole."""
+
+    rule: str
+    printer: str = ""
+    value: str
+    limit: str
+    ok: bool
+    reason: DeclineReason = DeclineReason.CANNOT_MAKE
+
+
+class Quote(Value):
+    """What making an order takes. `printer`: the printer, or the profiles, it was made for. `estimated`: from volume, not from slicing."""
+
+    printer: str
+    ok: bool
+    reasons: list[str] = []
+    print_seconds: int = 0
+    filament_g: float = 0.0
+    plates: int = 0
+    estimated: bool = False
+
+
+class Decision(Value):
+    """The answer with everything it was made from. `printers`: item id -> the printers that can make it."""
+
+    answer: Answer
+    rules: list[RuleResult]
+    printers: dict[str, list[str]] = {}
+    quotes: list[Quote] = []
+    reason: DeclineReason | None = None
+    text: str = ""

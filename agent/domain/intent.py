@@ -1,0 +1,31 @@
+"""What was written down before an act that cannot be repeated."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from agent.domain.values import Value
+
+
+class Act(StrEnum):
+    """Acts that need an intent. START is a print; the rest are calls to a marketplace."""
+
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    START = "start"
+    BEGIN_SUBMISSION = "begin_submission"
+    SUBMIT = "submit"
+    DELIVERED = "delivered"
+    PROBLEM = "problem"
+
+
+class Intent(Value):
+    """`key` is unique for ever and goes out with the act wherever the other side takes one. `outcome` None: still open."""
+
+    id: int
+    order_id: str
+    act: Act
+    subject: str
+    key: str
+    opened_at: datetime
+    outcome: dict[str, Any] | None = None

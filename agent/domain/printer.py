@@ -1,0 +1,79 @@
+"""What a printer can do and how it stands, in words no vendor owns."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from agent.domain.values import Color, Value
+
+
+class PrinterState(StrEnum):
+    """OFFLINE: not reachable, or its firmware is halted. FINISHED, CANCELLED and FAILED are the last job's end, seen while idle."""
+
+    OFFLINE = "offline"
+    IDLE = "idle"
+    PREPARING = "preparing"
+    PRINTING = "printing"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+BUSY = frozenset({PrinterState.PREPARING, PrinterState.PRINTING, PrinterState.PAUSED})
+ENDED = frozenset({PrinterState.FINISHED, PrinterState.CANCELLED, PrinterState.FAILED})
+
+
+class PrinterObservation(Value):
+    """How a printer stands at one instant.
+
+    `remote_name` is the file of the job the state speaks of, as the printer names it; empty where it does not say.
+    `progress` is 0…1. `reason` is why it is offline, paused, cancelled or failed, in the printer's own words.
+    """
+
+    state: PrinterState
+    remote_name: str = ""
+    progress: float = 0.0
+    seconds_left: int | None = None
+    reason: str = ""
+
+    @property
+    def busy(self) -> bool:
+        return self.state in BUSY
+
+
+class LoadedMaterial(Value):
+    """A spool on a printer. `remaining_g` None: not tracked."""
+
+    material: str = Field(min_length=1, max_length=40)
+    color: Color
+    remaining_g: float | None = Field(default=None, ge=0)
+
+
+class PrinterFacts(Value):
+    """What deciding and slicing need to know of a printer; from its file and its profile, never from the network."""
+
+    name: str
+    kind: str
+    profile: str
+    slicer: str
+    bed_mm: tuple[float, float, float]
+    nozzle_mm: float
+    materials: list[LoadedMaterial]
+    profile_materials: list[str]
+    clears_its_own_bed: bool = False
+
+    def loaded(self, material: str, color: Color) -> LoadedMaterial | None:
+        """The spool that serves this material and colour, if one is loaded."""
+        for spool in self.materials:
+            if spool.material.casefold() == material.casefold() and spool.color.same_as(color):
+                return spool
+        return None
+
+
+class BedState(StrEnum):
+    """UNKNOWN until a person looked, or the printer cleared its own bed; only FREE is ever printed on."""
+
+    UNKNOWN = "unknown"
+    FREE = "free"
+    OCCUPIED = "occupied"

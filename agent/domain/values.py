@@ -1,0 +1,67 @@
+"""The frozen, validated value every domain type builds on, and the small values many of them share."""
+
+import unicodedata
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Value(BaseModel):
+    """A value: immutable, compared by content, to and from JSON without loss. Unknown fields are dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+LONGEST_TEXT = 5000
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
+"""Scripts and emoji need them; every other invisible character is replaced."""
+
+
+def printable(text: str) -> str:
+    """Untrusted text without control characters: they forge log lines and confuse terminals. Line ends become \\n."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(c if _is_shown(c) else "\N{REPLACEMENT CHARACTER}" for c in lines)
+
+
+def _is_shown(c: str) -> bool:
+    """Spaces of every width are, which `isprintable` denies."""
+    return c.isprintable() or c in "\n\t" or c in _JOINERS or unicodedata.category(c) == "Zs"
+
+
+def _made_printable(text: object) -> object:
+    """Text that is too long stays as it is: it is refused for that, whatever is in it."""
+    return printable(text) if isinstance(text, str) and len(text) <= LONGEST_TEXT else text
+
+
+Text = Annotated[str, BeforeValidator(_made_printable), Field(max_length=LONGEST_TEXT)]
+"""Untrusted text for people's eyes."""
+
+Name = Annotated[str, BeforeValidator(_made_printable), Field(min_length=1, max_length=200)]
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")]
+"""An identifier given by another system, safe in a URL path and in a file name (never used as a path of its own)."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Money(Value):
+    """An amount of one currency."""
+
+    amount: Decimal = Field(ge=0, max_digits=15)
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+
+    def __str__(self) -> str:
+        return f"{self.amount:.2f} {self.currency}"
+
+
+class Color(Value):
+    """A filament colour as people name it; `hex` where it is known."""
+
+    name: Name
+    hex: str | None = Field(default=None, pattern=r"^#[0-9A-Fa-f]{6}$")
+
+    def same_as(self, other: "Color") -> bool:
+        """True where the names agree (any case), or both hex values do."""
+        if self.name.casefold() == other.name.casefold():
+            return True
+        return self.hex is not None and other.hex is not None and self.hex.lower() == other.hex.lower()

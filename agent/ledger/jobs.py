@@ -1,0 +1,162 @@
+"""Jobs, beds and intents: what keeps a print from being started twice."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from agent.domain.intent import Act, Intent
+from agent.domain.job import HOLDS_PRINTER, Job, JobState, remote_name
+from agent.domain.order import State
+from agent.domain.printer import BedState
+from agent.ledger import tables as t
+from agent.ledger.database import told_apart
+from agent.ledger.orders import append_event, wake_states
+from agent.ports.ledger import Bed, Stale
+
+WANT_A_PRINTER = (State.SLICED, State.PRINTING)
+"""Orders that may wait for a printer; woken when one comes free."""
+
+
+def _job(row: RowMapping) -> Job:
+    return Job.model_validate(dict(row))
+
+
+def _intent(row: RowMapping) -> Intent:
+    return Intent.model_validate(dict(row))
+
+
+class JobRows:
+    """The part of the ledger that keeps jobs, beds and intents."""
+
+    _engine: Engine
+    _now: Callable[[], datetime]
+    _reading: Callable[[], Connection]
+
+    def claim(self, order_id: str, plate: int, printer: str, gcode_sha256: str) -> Job | None:
+        now = self._now()
+        try:
+            with told_apart(), self._engine.begin() as connection:
+                if connection.execute(select(t.beds.c.state).where(t.beds.c.printer == printer)).scalar_one_or_none() != BedState.FREE:
+                    return None
+                of_plate = and_(t.jobs.c.order_id == order_id, t.jobs.c.plate == plate)
+                attempt = (connection.execute(select(func.max(t.jobs.c.attempt)).where(of_plate)).scalar_one() or 0) + 1
+                name = remote_name(order_id, plate, attempt, gcode_sha256)
+                values = {
+                    "order_id": order_id,
+                    "plate": plate,
+                    "attempt": attempt,
+                    "printer": printer,
+                    "remote_name": name,
+                    "gcode_sha256": gcode_sha256,
+                }
+                made = connection.execute(insert(t.jobs).values(**values, state=JobState.CLAIMED, version=1, created_at=now))
+                append_event(
+                    connection, order_id, now, "job_claimed", {"printer": printer, "plate": plate, "attempt": attempt, "remote_name": name}
+                )
+                key = made.inserted_primary_key
+        except IntegrityError:
+            return None  # another job has the printer
+        assert key is not None
+        return self._job(int(key[0]))
+
+    def jobs(self, order_id: str) -> Sequence[Job]:
+        query = select(t.jobs).where(t.jobs.c.order_id == order_id).order_by(t.jobs.c.plate, t.jobs.c.attempt)
+        with told_apart(), self._reading() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
+    def active_jobs(self) -> Sequence[Job]:
+        with told_apart(), self._reading() as connection:
+            rows = connection.execute(select(t.jobs).where(t.jobs.c.state.in_(HOLDS_PRINTER)).order_by(t.jobs.c.id)).mappings()
+            return [_job(row) for row in rows]
+
+    def knows_job(self, remote_name: str) -> bool:
+        with told_apart(), self._reading() as connection:
+            return connection.execute(select(t.jobs.c.id).where(t.jobs.c.remote_name == remote_name)).one_or_none() is not None
+
+    def move_job(
+        self, job: Job, to: JobState, event: str, data: Mapping[str, Any], bed: BedState | None = None, settles: Intent | None = None
+    ) -> Job:
+        now = self._now()
+        with told_apart(), self._engine.begin() as connection:
+            self._swap_job(connection, job, to)
+            about = {"job": job.remote_name, "printer": job.printer, "from": job.state, "to": to, **data}
+            append_event(connection, job.order_id, now, event, about)
+            if bed is not None:
+                _write_bed(connection, job.printer, bed, job.remote_name, now)
+            if settles is not None:
+                connection.execute(update(t.intents).where(t.intents.c.id == settles.id).values(outcome={"event": event, **data}))
+            if to not in HOLDS_PRINTER or bed is BedState.FREE:
+                wake_states(connection, WANT_A_PRINTER, now, but=job.order_id)
+        return self._job(job.id)
+
+    def open_start(self, job: Job) -> tuple[Job, Intent]:
+        now, key = self._now(), secrets.token_hex(16)
+        with told_apart(), self._engine.begin() as connection:
+            self._swap_job(connection, job, JobState.STARTING)
+            tries = connection.execute(
+                select(func.count())
+                .select_from(t.intents)
+                .where(and_(t.intents.c.order_id == job.order_id, t.intents.c.subject.startswith(f"{job.remote_name}#", autoescape=True)))
+            ).scalar_one()
+            subject = f"{job.remote_name}#{tries + 1}"
+            connection.execute(insert(t.intents).values(order_id=job.order_id, act=Act.START, subject=subject, key=key, opened_at=now))
+            _write_bed(connection, job.printer, BedState.OCCUPIED, job.remote_name, now)
+            append_event(connection, job.order_id, now, "start_intended", {"job": job.remote_name, "printer": job.printer})
+        intent = self.open_intent(job.order_id, Act.START, subject)
+        assert intent is not None
+        return self._job(job.id), intent
+
+    def beds(self) -> Mapping[str, Bed]:
+        with told_apart(), self._reading() as connection:
+            return {row["printer"]: Bed.model_validate(dict(row)) for row in connection.execute(select(t.beds)).mappings()}
+
+    def set_bed(self, printer: str, state: BedState, said_by: str) -> None:
+        with told_apart(), self._engine.begin() as connection:
+            _write_bed(connection, printer, state, said_by, self._now())
+            if state is BedState.FREE:
+                wake_states(connection, WANT_A_PRINTER, self._now())
+
+    def intent(self, order_id: str, act: Act, subject: str = "") -> tuple[Intent, bool]:
+        values = {"order_id": order_id, "act": act, "subject": subject, "key": secrets.token_hex(16), "opened_at": self._now()}
+        try:
+            with told_apart(), self._engine.begin() as connection:
+                connection.execute(insert(t.intents).values(**values))
+                append_event(connection, order_id, self._now(), "intended", {"act": act, "subject": subject})
+            fresh = True
+        except IntegrityError:
+            fresh = False
+        query = select(t.intents).where(and_(t.intents.c.order_id == order_id, t.intents.c.act == act, t.intents.c.subject == subject))
+        with told_apart(), self._reading() as connection:
+            return _intent(connection.execute(query).mappings().one()), fresh
+
+    def open_intent(self, order_id: str, act: Act, subject: str = "") -> Intent | None:
+        query = select(t.intents).where(and_(t.intents.c.order_id == order_id, t.intents.c.act == act, t.intents.c.outcome.is_(None)))
+        if subject:
+            query = query.where(t.intents.c.subject.startswith(subject, autoescape=True))
+        with told_apart(), self._reading() as connection:
+            row = connection.execute(query.order_by(t.intents.c.id.desc()).limit(1)).mappings().one_or_none()
+        return None if row is None else _intent(row)
+
+    def settle(self, intent: Intent, outcome: Mapping[str, Any]) -> None:
+        with told_apart(), self._engine.begin() as connection:
+            connection.execute(update(t.intents).where(t.intents.c.id == intent.id).values(outcome=dict(outcome)))
+
+    def _swap_job(self, connection: Connection, job: Job, to: JobState) -> None:
+        held = and_(t.jobs.c.id == job.id, t.jobs.c.version == job.version)
+        moved = connection.execute(update(t.jobs).where(held).values(state=to, version=job.version + 1))
+        if moved.rowcount != 1:
+            raise Stale(f"job {job.remote_name} is no longer at version {job.version}")
+
+    def _job(self, job_id: int) -> Job:
+        with told_apart(), self._reading() as connection:
+            return _job(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).mappings().one())
+
+
+def _write_bed(connection: Connection, printer: str, state: BedState, said_by: str, now: datetime) -> None:
+    values = {"state": state, "since": now, "said_by": said_by}
+    if connection.execute(update(t.beds).where(t.beds.c.printer == printer).values(**values)).rowcount == 0:
+        connection.execute(insert(t.beds).values(printer=printer, **values))

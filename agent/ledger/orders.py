@@ -1,0 +1,180 @@
+"""Orders, their events, and what was sliced."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from agent.domain.events import GENESIS, Event, event_hash
+from agent.domain.offer import Offer
+from agent.domain.order import ENDED, Dossier, Order, State
+from agent.domain.plate import SlicedPlate
+from agent.ledger import tables as t
+from agent.ledger.database import told_apart
+from agent.ports.ledger import OrderMove, Stale
+
+_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+_BEFORE_YES = (State.OFFERED, *ENDED)
+
+
+def _new_id() -> str:
+    """Random, so that no ledger ever gives out a name again that a printer still remembers; no look-alike letters."""
+    return "o" + "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+def append_event(connection: Connection, order_id: str, at: datetime, kind: str, data: Mapping[str, Any]) -> None:
+    """The next link of the order's chain, in the caller's transaction."""
+    last = connection.execute(
+        select(t.events.c.n, t.events.c.hash).where(t.events.c.order_id == order_id).order_by(t.events.c.n.desc()).limit(1)
+    ).one_or_none()
+    n, prev = (last.n + 1, last.hash) if last else (1, GENESIS)
+    digest = event_hash(prev, order_id, n, at.isoformat(), kind, data)
+    connection.execute(insert(t.events).values(order_id=order_id, n=n, at=at, kind=kind, data=dict(data), prev_hash=prev, hash=digest))
+
+
+def _order(row: RowMapping) -> Order:
+    return Order.model_validate(dict(row))
+
+
+class OrderRows:
+    """The part of the ledger that keeps orders."""
+
+    _engine: Engine
+    _now: Callable[[], datetime]
+
+    def add_offer(self, marketplace: str, offer: Offer, accept_by: datetime) -> Order | None:
+        if self._knows_offer(marketplace, offer.offer_id):
+            return None
+        order_id, now = _new_id(), self._now()
+        dossier = Dossier(offer=offer)
+        try:
+            with told_apart(), self._engine.begin() as connection:
+                connection.execute(
+                    insert(t.orders).values(
+                        id=order_id, marketplace=marketplace, offer_id=offer.offer_id, state=State.OFFERED, version=1, due_at=now,
+                        accept_by=accept_by, tries=0, created_at=now, updated_at=now, dossier=dossier.model_dump(mode="json"),
+                    )
+                )  # fmt: skip
+                seen = {
+                    "marketplace": marketplace,
+                    "offer_id": offer.offer_id,
+                    "payout": str(offer.payout),
+                    "accept_by": accept_by.isoformat(),
+                }
+                append_event(connection, order_id, now, "offered", seen)
+        except IntegrityError:
+            return None
+        return self.order(order_id)
+
+    def _knows_offer(self, marketplace: str, offer_id: str) -> bool:
+        """Spares every look at an offer that waits a write; the unique constraint is what makes it certain."""
+        query = select(t.orders.c.id).where(and_(t.orders.c.marketplace == marketplace, t.orders.c.offer_id == offer_id))
+        with told_apart(), self._reading() as connection:
+            return connection.execute(query).one_or_none() is not None
+
+    def order(self, order_id: str) -> Order:
+        with told_apart(), self._reading() as connection:
+            row = connection.execute(select(t.orders).where(t.orders.c.id == order_id)).mappings().one_or_none()
+        if row is None:
+            raise KeyError(order_id)
+        return _order(row)
+
+    def orders(self, *, open_only: bool = False) -> Sequence[Order]:
+        query = select(t.orders).order_by(t.orders.c.created_at, t.orders.c.id)
+        if open_only:
+            query = query.where(t.orders.c.state.not_in(ENDED))
+        with told_apart(), self._reading() as connection:
+            return [_order(row) for row in connection.execute(query).mappings()]
+
+    def count_open(self) -> int:
+        query = select(func.count()).select_from(t.orders).where(t.orders.c.state.not_in(_BEFORE_YES))
+        with told_apart(), self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def due(self, now: datetime, limit: int) -> Sequence[str]:
+        query = select(t.orders.c.id).where(t.orders.c.due_at <= now).order_by(t.orders.c.due_at).limit(limit)
+        with told_apart(), self._reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def next_due_after(self, now: datetime) -> datetime | None:
+        query = select(t.orders.c.due_at).where(t.orders.c.due_at > now).order_by(t.orders.c.due_at).limit(1)
+        with told_apart(), self._reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def move(self, order: Order, move: OrderMove) -> Order:
+        now = self._now()
+        values: dict[str, Any] = {
+            "state": move.to,
+            "resume_state": move.resume_state,
+            "version": order.version + 1,
+            "due_at": None if move.to in ENDED else now,
+            "tries": 0,
+            "updated_at": now,
+        }
+        if move.dossier is not None:
+            values["dossier"] = move.dossier.model_dump(mode="json")
+        with told_apart(), self._engine.begin() as connection:
+            _swap(connection, order, values)
+            append_event(connection, order.id, now, move.event, {"from": order.state, "to": move.to, **move.data})
+            idle = t.questions.c.order_id == order.id if move.to in ENDED else t.questions.c.id == move.settles_question
+            connection.execute(update(t.questions).where(idle).values(settled=True))
+        return self.order(order.id)
+
+    def wait(self, order: Order, due_at: datetime | None, tries: int = 0) -> Order:
+        with told_apart(), self._engine.begin() as connection:
+            _swap(connection, order, {"due_at": due_at, "tries": tries, "version": order.version + 1})
+        return order.model_copy(update={"due_at": due_at, "tries": tries, "version": order.version + 1})
+
+    def record(self, order_id: str, event: str, data: Mapping[str, Any]) -> None:
+        with told_apart(), self._engine.begin() as connection:
+            append_event(connection, order_id, self._now(), event, data)
+
+    def wake(self, states: Sequence[State]) -> None:
+        with told_apart(), self._engine.begin() as connection:
+            wake_states(connection, states, self._now())
+
+    def events(self, order_id: str) -> Sequence[Event]:
+        query = select(t.events).where(t.events.c.order_id == order_id).order_by(t.events.c.n)
+        with told_apart(), self._reading() as connection:
+            return [Event.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def sliced(self, key: str) -> Sequence[SlicedPlate] | None:
+        with told_apart(), self._reading() as connection:
+            found = connection.execute(select(t.slices.c.plates).where(t.slices.c.key == key)).scalar_one_or_none()
+        return None if found is None else [SlicedPlate.model_validate(plate) for plate in found]
+
+    def remember_slice(self, key: str, plates: Sequence[SlicedPlate]) -> None:
+        rows = [plate.model_dump(mode="json") for plate in plates]
+        try:
+            with told_apart(), self._engine.begin() as connection:
+                connection.execute(insert(t.slices).values(key=key, made_at=self._now(), plates=rows))
+        except IntegrityError:
+            return  # the same work was finished twice at once: equal key, same plates
+
+    def _reading(self) -> Connection:
+        return self._engine.connect().execution_options(reading=True)
+
+
+def _swap(connection: Connection, order: Order, values: Mapping[str, Any]) -> None:
+    moved = connection.execute(
+        update(t.orders).where(and_(t.orders.c.id == order.id, t.orders.c.version == order.version)).values(**values)
+    )
+    if moved.rowcount != 1:
+        raise Stale(f"order {order.id} is no longer at version {order.version}")
+
+
+def wake_states(connection: Connection, states: Sequence[State], now: datetime, but: str = "") -> None:
+    """In the caller's transaction. The version goes up, also where an order is awake: a handler at work must not put it back to sleep.
+
+    `but`: the order whose own handler does this; it sees by itself what came free.
+    """
+    others = and_(t.orders.c.state.in_(states), t.orders.c.id != but)
+    connection.execute(update(t.orders).where(others).values(due_at=now, version=t.orders.c.version + 1))
+
+
+def wake_order(connection: Connection, order_id: str, now: datetime) -> None:
+    """As `wake_states`, for one order."""
+    connection.execute(update(t.orders).where(t.orders.c.id == order_id).values(due_at=now, version=t.orders.c.version + 1))

@@ -1,0 +1,161 @@
+"""The tables. Anything that must never be is refused here by the database, not by code elsewhere."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from agent.domain.job import HOLDS_PRINTER
+
+SCHEMA = "0001"
+"""The newest migration; a test holds it against the migrations folder. Knowing it here spares the daemon the import of Alembic."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime, also on SQLite, which keeps no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (SQLAlchemy's signature)
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (SQLAlchemy's signature)
+        if value is None:
+            return None
+        aware: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return aware
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("marketplace", String(100), nullable=False),
+    Column("offer_id", String(128), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("resume_state", String(20)),
+    Column("version", Integer, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("accept_by", UtcDateTime, nullable=False),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("dossier", JSON, nullable=False),
+    UniqueConstraint("marketplace", "offer_id"),
+    Index("ix_orders_due_at", "due_at"),
+    Index("ix_orders_state", "state"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("order_id", String(32), ForeignKey("orders.id"), nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(60), nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("prev_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("order_id", "n"),
+)
+
+_HOLDS = text("state IN (" + ", ".join(f"'{state.value}'" for state in HOLDS_PRINTER) + ")")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("order_id", String(32), ForeignKey("orders.id"), nullable=False),
+    Column("plate", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("printer", String(100), nullable=False),
+    Column("remote_name", String(120), nullable=False, unique=True),
+    Column("gcode_sha256", String(64), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("order_id", "plate", "attempt"),
+    Index("uq_jobs_active_printer", "printer", unique=True, sqlite_where=_HOLDS, postgresql_where=_HOLDS),
+)
+
+beds = Table(
+    "beds",
+    metadata,
+    Column("printer", String(100), primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("said_by", String(200), nullable=False),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("order_id", String(32), ForeignKey("orders.id"), nullable=False),
+    Column("act", String(30), nullable=False),
+    Column("subject", String(160), nullable=False),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("outcome", JSON(none_as_null=True)),
+    UniqueConstraint("order_id", "act", "subject"),
+)
+
+_UNSETTLED = text("settled = false")
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("step", String(30), nullable=False),
+    Column("order_id", String(32), ForeignKey("orders.id"), nullable=False),
+    Column("printer", String(100), nullable=False, default=""),
+    Column("text", Text, nullable=False),
+    Column("choices", JSON, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+    Column("answer", JSON, nullable=False, default=dict),
+    Column("answered_by", String(200), nullable=False, default=""),
+    Column("settled", Boolean, nullable=False, server_default=false()),
+    Index("uq_questions_unsettled", "order_id", "step", "printer", unique=True, sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED),
+)
+
+slices = Table(
+    "slices",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("plates", JSON, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Marketplaces: where offers come from, all behind ports.marketplace."""

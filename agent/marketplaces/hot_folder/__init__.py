@@ -1,0 +1,1 @@
+"""The hot folder: orders dropped as files, see marketplace.py."""

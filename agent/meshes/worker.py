@@ -1,0 +1,132 @@
+"""The child process files are judged in: `python -m agent.meshes.worker IDLE_SECONDS`, JSON lines on stdin and stdout.
+
+It imports numpy once and forks for every file, so one file cannot poison the next and none pays for the import. The fork gets hard
+limits before it opens anything. The worker leaves when it had nothing to do for a while, at the end of its input, and when its
+parent dies; a daemon that waits for orders carries none of its weight.
+
+→ {"path", "output", "limits": […]}            a file to read, where the canonical STL goes ("" for nowhere), a Limits
+← {"verdict", "reasons", "triangles", …}       as in MeshReport; "written" tells whether there is a canonical STL
+← {"died": code} · {"unreadable": why} · {"disk_full": why}
+"""
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent.meshes.checks import Judgement, judge
+from agent.meshes.limits import Limits
+from agent.meshes.stl import UnreadableStl, read_stl, write_canonical
+
+OUT_OF_MEMORY = 77
+"""Exit code of a fork whose allocation failed; negative codes are signals."""
+
+_ANSWER_MOST = 1 << 16
+_OPEN_FILES = 32
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+
+
+def main() -> None:
+    idle_s = float(sys.argv[1])
+    libc = ctypes.CDLL(None, use_errno=True)
+    # An ordinary user leaves the network through a user namespace of its own. Where the system forbids that, too, we stay in.
+    alone = libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _say({"ready": True, "network": not alone})
+    while select.select([sys.stdin], [], [], idle_s)[0]:
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return
+        _say(_judge_in_fork(json.loads(line), libc))
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def _judge_in_fork(request: dict[str, Any], libc: ctypes.CDLL) -> dict[str, Any]:
+    here, there = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _run_fork(request, there)
+    os.close(there)
+    with os.fdopen(here, "rb") as pipe:
+        answer = pipe.read(_ANSWER_MOST)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return dict(json.loads(answer)) if code == 0 else {"died": code}
+
+
+def _run_fork(request: dict[str, Any], pipe: int) -> None:
+    """Answers into the pipe and exits. Any error but these is a bug: it ends this fork with its traceback on stderr."""
+    limits = Limits(*request["limits"])
+    _limit(limits)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    try:
+        answer = _answer(Path(request["path"]), request["output"], limits)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    os.write(pipe, json.dumps(answer).encode())
+    os._exit(0)
+
+
+def _limit(limits: Limits) -> None:
+    for what, most in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s),
+        (resource.RLIMIT_FSIZE, 84 + 50 * limits.max_facets),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _answer(path: Path, output: str, limits: Limits) -> dict[str, Any]:
+    try:
+        corners = read_stl(path, limits)
+    except UnreadableStl as refused:
+        return {"verdict": "reject", "reasons": [{"code": refused.code, "text": str(refused)}]}
+    except OSError as error:
+        return {"unreadable": error.strerror or str(error)}
+    judgement = judge(corners, limits.max_shells)
+    del corners
+    try:
+        return {**_told(judgement), "written": _written(judgement, output)}
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return {"disk_full": error.strerror}
+        raise
+
+
+def _told(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "verdict": judgement.verdict,
+        "reasons": [{"code": finding.code, "text": finding.text} for finding in judgement.findings],
+        "triangles": judgement.triangles,
+        "bounding_box_mm": judgement.box_mm,
+        "volume_mm3": judgement.volume_mm3,
+        "shells": judgement.shells,
+    }
+
+
+def _written(judgement: Judgement, output: str) -> bool:
+    if judgement.corners is None or not output:
+        return False
+    write_canonical(Path(output), judgement.corners)
+    return True
+
+
+if __name__ == "__main__":
+    main()

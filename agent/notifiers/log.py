@@ -1,0 +1,31 @@
+"""Telling the operator through the log: always there, needs nothing."""
+
+import logging
+
+import structlog
+
+from agent.ports.notifier import Notice, Urgency
+
+_LEVEL = {Urgency.INFO: logging.INFO, Urgency.ACT: logging.WARNING, Urgency.ALARM: logging.ERROR}
+_log = structlog.get_logger()
+
+
+class LogChannel:
+    """Every notice becomes a log line `notice`, its level by urgency."""
+
+    name = "log"
+
+    async def send(self, notice: Notice) -> None:
+        level = _LEVEL[notice.urgency]
+        _log.log(
+            level,
+            "notice",
+            about=notice.event,
+            title=notice.title,
+            text=notice.text,
+            urgency=notice.urgency.value,
+            order_id=notice.order_id,
+        )
+
+    async def aclose(self) -> None:
+        """Nothing is open."""

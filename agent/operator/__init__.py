@@ -1,0 +1,1 @@
+"""What a person is asked and answers. The web page they answer on comes with another issue."""

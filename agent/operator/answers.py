@@ -1,0 +1,151 @@
+"""A person's answers, checked before the ledger takes them: nothing is claimed that a person did not say."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.domain.errors import Refused
+from agent.domain.job import Job, JobState
+from agent.domain.offer import Agreement
+from agent.domain.printer import BedState
+from agent.domain.question import Question, Step
+from agent.ports.files import FileStore
+from agent.ports.ledger import Ledger
+
+LARGEST_PHOTO_BYTES = 20_000_000
+LONGEST_NOTE = 2000
+"""Characters; more is refused by the Operator API."""
+LONGEST_NAME = 200
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_PROGRAM_WORDS = frozenset({"agent", "intagly", "bot", "robot", "daemon", "system", "automatic", "automated", "script", "program", "cron"})
+_ACCOUNTS = frozenset({"root", "admin", "administrator", "auto", "nobody", "none", "null", "octopi", "pi", "user", "www data"})
+"""Names of accounts, as a whole only: there are people called Root and Null."""
+
+
+class Answers:
+    """Answers of one named person. Refused where the answer does not fit what was asked.
+
+    `person` may be the name of an account, as it comes from a shell. Only where sentences are agreed to it must be a person's own.
+    """
+
+    def __init__(self, ledger: Ledger, store: FileStore, person: str) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._person = " ".join(person.split())
+
+    def bed_is_clear(self, printer: str) -> None:
+        """The bed of this printer is free. Refused while a job of ours is printing there."""
+        job = job_on(self._ledger, printer)
+        if job is not None and job.state in (JobState.STARTING, JobState.PRINTING):
+            raise Refused(
+                f"{printer} is still at {job.remote_name} as far as the agent knows.",
+                hint="Wait until the print has ended, or cancel it at the printer.",
+                code="printing",
+            )
+        self._ledger.set_bed(printer, BedState.FREE, self._named())
+        for question in self._ledger.open_questions():
+            if question.step is Step.BED and question.printer == printer:
+                self._ledger.answer(question, {"choice": "clear"}, self._named())
+                self._ledger.settle_question(question)
+
+    def choose(self, step: Step, order_id: str, choice: str, more: Mapping[str, Any] | None = None) -> None:
+        """One of the choices the question gives; with only one, `choice` may be empty."""
+        question = self._question(step, order_id)
+        if not choice and len(question.choices) == 1:
+            choice = next(iter(question.choices))
+        if choice not in question.choices:
+            offered = "; ".join(f"{name}: {meaning}" for name, meaning in question.choices.items())
+            hint = f"Say one of: {offered}" if offered else "It is not answered with a choice."
+            raise Refused(f"'{choice}' is no answer to “{question.text}”", hint=hint, code="no_such_choice")
+        self._ledger.answer(question, {"choice": choice, **(more or {})}, self._named())
+
+    def photographed(
+        self, order_id: str, photos: Sequence[Path], agreed: Sequence[str], customer_note: str = "", internal_note: str = ""
+    ) -> None:
+        """Photos, and the codes of the attestations this person was shown and agrees to: every one that is demanded, or none is taken."""
+        question = self._question(Step.PHOTOS, order_id)
+        person = self._in_person()
+        agreements = _agreements(question, agreed, person)
+        if not photos:
+            raise Refused("At least one photo is needed.", hint="intagly-agent confirm photos ORDER --photo FILE …", code="no_photos")
+        said: dict[str, Any] = {"agreements": agreements, "customer_note": _note(customer_note), "internal_note": _note(internal_note)}
+        said["photos"] = {f"photo-{n}": self._photo(path) for n, path in enumerate(photos, start=1)}
+        self._ledger.answer(question, said, person)
+
+    def _photo(self, path: Path) -> str:
+        try:
+            size = path.stat().st_size
+            content = path.read_bytes() if 0 < size <= LARGEST_PHOTO_BYTES else b""
+        except OSError as error:
+            raise Refused(f"{path} cannot be read: {error.strerror}.", hint="Give the path of a photo.", code="no_photo") from error
+        if not _is_picture(content):
+            limit = LARGEST_PHOTO_BYTES // 1_000_000
+            raise Refused(
+                f"{path} is no JPEG, PNG or WebP of at most {limit} MB.", hint="Take the photo again, or convert it.", code="no_photo"
+            )
+        return self._store.put(content)
+
+    def _question(self, step: Step, order_id: str) -> Question:
+        question = next((open_ for open_ in self._ledger.open_questions() if open_.step is step and open_.order_id == order_id), None)
+        if question is None:
+            waiting = ", ".join(sorted({f"{open_.step} {open_.printer or open_.order_id}" for open_ in self._ledger.open_questions()}))
+            raise Refused(f"Order {order_id} does not wait for '{step}'.", hint=f"What waits: {waiting or 'nothing'}.", code="not_asked")
+        return question
+
+    def _named(self) -> str:
+        if not self._person or len(self._person) > LONGEST_NAME or not self._person.isprintable():
+            raise Refused("It is not known who you are.", hint="Say it with --by NAME.", code="person_required")
+        return self._person
+
+    def _in_person(self) -> str:
+        name = self._named()
+        if not is_person(name):
+            raise Refused(
+                f"A person must agree, and “{name}” is the name of a program or an account.",
+                hint="Say who you are with --by NAME: your own name.",
+                code="person_required",
+            )
+        return name
+
+
+def is_person(name: str) -> bool:
+    """False for what programs and accounts call themselves, and where there is no letter in it."""
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    return bool(words) and not _PROGRAM_WORDS.intersection(words) and " ".join(words) not in _ACCOUNTS
+
+
+def _agreements(question: Question, agreed: Sequence[str], person: str) -> list[dict[str, Any]]:
+    demanded = {str(attestation["code"]): str(attestation["text"]) for attestation in question.data.get("attestations", [])}
+    missing = [f"{code}: “{text}”" for code, text in demanded.items() if code not in agreed]
+    if missing:
+        raise Refused(
+            "The marketplace demands that a person agrees to: " + "; ".join(missing),
+            hint="If you have looked and it is so, add --agree CODE for each. If not, the item must be made again.",
+            code="not_agreed",
+        )
+    now = datetime.now(UTC)
+    made = [
+        Agreement(code=code, text_sha256=hashlib.sha256(text.encode()).hexdigest(), agreed_by=person, agreed_at=now)
+        for code, text in demanded.items()
+    ]
+    return [agreement.model_dump(mode="json") for agreement in made]
+
+
+def _note(text: str) -> str:
+    if len(text) > LONGEST_NOTE:
+        raise Refused(
+            f"A note has at most {LONGEST_NOTE} characters; this one has {len(text)}.", hint="Make it shorter.", code="note_too_long"
+        )
+    return text
+
+
+def _is_picture(content: bytes) -> bool:
+    return content.startswith((_JPEG, _PNG)) or (content.startswith(b"RIFF") and content[8:12] == b"WEBP")
+
+
+def job_on(ledger: Ledger, printer: str) -> Job | None:
+    """The job that has this printer to itself now."""
+    return next((job for job in ledger.active_jobs() if job.printer == printer), None)

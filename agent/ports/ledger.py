@@ -1,0 +1,152 @@
+"""What the agent knows and means to do, durable at every step."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from agent.domain.errors import AgentError
+from agent.domain.events import Event
+from agent.domain.intent import Act, Intent
+from agent.domain.job import Job, JobState
+from agent.domain.offer import Offer
+from agent.domain.order import Dossier, Order, State
+from agent.domain.plate import SlicedPlate
+from agent.domain.printer import BedState
+from agent.domain.question import NewQuestion, Question, Step
+from agent.domain.values import Value
+
+
+class Stale(AgentError):
+    """Somebody else moved it first: read again."""
+
+
+class Bed(Value):
+    """What is known of one printer's bed, and who said so."""
+
+    printer: str
+    state: BedState
+    since: datetime
+    said_by: str
+
+
+class OrderMove(Value):
+    """Where an order goes next, in one transaction with its event."""
+
+    to: State
+    event: str
+    data: dict[str, Any] = {}
+    dossier: Dossier | None = None
+    resume_state: State | None = None
+    settles_question: int | None = None
+
+
+class Ledger(Protocol):
+    """Every method is one transaction. Transient: locked for too long. NeedsOperator (code disk_full): no room to write."""
+
+    # --- orders -------------------------------------------------------------------------------------------
+    def add_offer(self, marketplace: str, offer: Offer, accept_by: datetime) -> Order | None:
+        """A new order in state offered, due now; None where this marketplace's offer is known already."""
+        ...
+
+    def order(self, order_id: str) -> Order:
+        """KeyError where there is none."""
+        ...
+
+    def orders(self, *, open_only: bool = False) -> Sequence[Order]: ...
+
+    def count_open(self) -> int:
+        """Accepted orders that are not at their end."""
+        ...
+
+    def due(self, now: datetime, limit: int) -> Sequence[str]:
+        """Ids of orders whose time has come, the longest waiting first."""
+        ...
+
+    def next_due_after(self, now: datetime) -> datetime | None:
+        """When the next sleeping order is due; None where all wait for an answer."""
+        ...
+
+    def move(self, order: Order, move: OrderMove) -> Order:
+        """Compare and swap on `order.version`; due again at once. Stale: somebody else moved it."""
+        ...
+
+    def wait(self, order: Order, due_at: datetime | None, tries: int = 0) -> Order:
+        """Same state, another due time; no event. Stale as `move`, also when it was woken meanwhile."""
+        ...
+
+    def record(self, order_id: str, event: str, data: Mapping[str, Any]) -> None:
+        """Something worth telling happened without a change of state."""
+        ...
+
+    def wake(self, states: Sequence[State]) -> None:
+        """Make every order in one of these states due now: a bed or a printer came free."""
+        ...
+
+    def events(self, order_id: str) -> Sequence[Event]: ...
+
+    # --- jobs and beds ------------------------------------------------------------------------------------
+    def claim(self, order_id: str, plate: int, printer: str, gcode_sha256: str) -> Job | None:
+        """A new attempt that has the printer to itself; None where it is taken or its bed is not known to be free."""
+        ...
+
+    def jobs(self, order_id: str) -> Sequence[Job]: ...
+
+    def active_jobs(self) -> Sequence[Job]: ...
+
+    def knows_job(self, remote_name: str) -> bool:
+        """True where this ledger ever gave out that name: anything else on a printer is somebody else's."""
+        ...
+
+    def move_job(
+        self, job: Job, to: JobState, event: str, data: Mapping[str, Any], bed: BedState | None = None, settles: Intent | None = None
+    ) -> Job:
+        """Compare and swap on `job.version`, with its event and, where given, the bed and the intent this is the outcome of."""
+        ...
+
+    def open_start(self, job: Job) -> tuple[Job, Intent]:
+        """The intent to start, the job STARTING and the bed OCCUPIED, in one transaction, before anything is sent."""
+        ...
+
+    def beds(self) -> Mapping[str, Bed]: ...
+
+    def set_bed(self, printer: str, state: BedState, said_by: str) -> None: ...
+
+    # --- intents ------------------------------------------------------------------------------------------
+    def intent(self, order_id: str, act: Act, subject: str = "") -> tuple[Intent, bool]:
+        """The intent for this act, written now or found; the flag is True where it was written now.
+
+        An open intent that was found may have been acted on already: observe before acting again.
+        """
+        ...
+
+    def open_intent(self, order_id: str, act: Act, subject: str = "") -> Intent | None:
+        """The newest intent of this act without an outcome, whose subject begins with this (for START: the job's remote name)."""
+        ...
+
+    def settle(self, intent: Intent, outcome: Mapping[str, Any]) -> None: ...
+
+    # --- people -------------------------------------------------------------------------------------------
+    def ask(self, order: Order, question: NewQuestion, printer: str = "") -> Question:
+        """The open question of this step for this order, asked now or found."""
+        ...
+
+    def question(self, order_id: str, step: Step, printer: str = "") -> Question | None:
+        """The question of this step that is not settled yet, answered or not."""
+        ...
+
+    def open_questions(self) -> Sequence[Question]:
+        """All that wait for an answer, oldest first."""
+        ...
+
+    def answer(self, question: Question, answer: Mapping[str, Any], by: str) -> None:
+        """A person's answer; wakes the order. Stale where somebody answered before."""
+        ...
+
+    def settle_question(self, question: Question) -> None:
+        """The answer was taken into account, or the question has become idle; it may be asked anew."""
+        ...
+
+    # --- slices -------------------------------------------------------------------------------------------
+    def sliced(self, key: str) -> Sequence[SlicedPlate] | None: ...
+
+    def remember_slice(self, key: str, plates: Sequence[SlicedPlate]) -> None: ...

@@ -1,0 +1,1 @@
+"""Real servers on loopback that play marketplace and printer, and models made by rule. The product never imports them."""

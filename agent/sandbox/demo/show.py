@@ -1,0 +1,141 @@
+"""Runs the demo and tells what happens, step by step."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+
+from agent.config.load import load
+from agent.config.model import Settings
+from agent.domain.errors import Refused
+from agent.domain.order import Order, State
+from agent.ledger.sql_ledger import SqlLedger
+from agent.sandbox.demo.scene import Daemon, Scene
+from agent.sandbox.demo.story import STORY, summary
+from agent.sandbox.marketplace.server import SandboxMarketplace
+from agent.sandbox.person import NAME, Person
+from agent.wiring import build_printers, file_store, ledger_url
+
+LONGEST_S = 300.0
+_LOOK_S = 0.05
+SPEED = 300.0
+
+
+def show(folder: Path) -> None:
+    """One order from offer to delivered, told line by line. Refused where it does not get there."""
+    began = time.monotonic()
+    with SandboxMarketplace() as market:
+        scene = Scene(folder, market.url, market.token, SPEED)
+        scene.set_up()
+        click.echo(f"A sandbox marketplace serves at {market.url}, a virtual Prusa MK3S prints {SPEED:.0f} times faster than a real one,")
+        click.echo(f"and {NAME}, does what only hands can do. Everything else is the real agent and the real PrusaSlicer.\n")
+        market.add_offer({"files": [{"path": str(scene.model)}], "items": [{"infill_percent": 20, "supports": "no"}]})
+        settings = load(scene.config)
+        with SqlLedger(ledger_url(settings)) as ledger, scene.daemon() as daemon:
+            order = _Follower(settings, ledger, daemon, folder).follow()
+        _tell_end(order, market, scene, settings, time.monotonic() - began)
+
+
+class _Follower:
+    """Watches the ledger as `orders show` would, tells what is new, and lets the person act."""
+
+    def __init__(self, settings: Settings, ledger: SqlLedger, daemon: Daemon, folder: Path) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._daemon = daemon
+        self._person = Person(ledger, file_store(settings), folder)
+        self._told = 0
+        self._began = time.monotonic()
+
+    def follow(self) -> Order:
+        with ExitStack() as stack:
+            bar = _PrintBar(self._settings, stack)
+            while time.monotonic() - self._began < LONGEST_S:
+                self._daemon.must_be_up()
+                for order in self._ledger.orders():
+                    self._tell_news(order)
+                    bar.show(order)
+                    if order.ended:
+                        return order
+                self._let_person_act()
+                time.sleep(_LOOK_S)  # a ledger has no event for another process
+        raise Refused(f"The demo's order was not delivered within {LONGEST_S:.0f} s.")
+
+    def _tell_news(self, order: Order) -> None:
+        for event in list(self._ledger.events(order.id))[self._told :]:
+            self._told += 1
+            if event.kind in STORY:
+                self._say(STORY[event.kind](order, event))
+            if event.kind == "on_hold":
+                raise Refused("The demo's order is on hold, which must not happen.", hint="Its log says why.")
+
+    def _let_person_act(self) -> None:
+        for question in self._person.act():
+            self._say(f"  [{NAME}] asked: {question.text.splitlines()[0]} → does it and says so")
+
+    def _say(self, text: str) -> None:
+        click.echo(f"{time.monotonic() - self._began:6.1f} s  {text}")
+
+
+class _PrintBar:
+    """How far the print is: a bar on a terminal, a line at each quarter elsewhere."""
+
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self._printer = next(iter(build_printers(settings).values()))
+        self._console = Console()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._stack = stack
+        self._quarters = 0
+
+    def show(self, order: Order) -> None:
+        if order.state is not State.PRINTING:
+            if self._progress is not None:
+                self._progress.stop()
+                self._progress = None
+            return
+        done = asyncio.run(self._printer.observe()).progress
+        if self._console.is_terminal:
+            self._draw(done)
+        elif int(done * 4) > self._quarters:
+            self._quarters = int(done * 4)
+            click.echo(f"          printing: {done:.0%}")
+
+    def _draw(self, done: float) -> None:
+        if self._progress is None:
+            columns = (TextColumn("          {task.description}"), BarColumn(40), TaskProgressColumn())
+            self._progress = self._stack.enter_context(Progress(*columns, console=self._console, transient=True))
+            self._task = self._progress.add_task("printing", total=1.0)
+        assert self._task is not None
+        self._progress.update(self._task, completed=done)
+
+
+def _tell_end(order: Order, market: SandboxMarketplace, scene: Scene, settings: Settings, seconds: float) -> None:
+    if order.state is not State.CLOSED:
+        raise Refused(f"The demo's order ended as {order.state}.", hint=f"The daemon's log: {scene.log}")
+    click.echo()
+    for line in summary(order):
+        click.echo(line)
+    click.echo("\n".join(_where(order, market, scene, settings)))
+    click.echo(f"\nDelivered in {seconds:.0f} s.")
+
+
+def _where(order: Order, market: SandboxMarketplace, scene: Scene, settings: Settings) -> Iterator[str]:
+    store = file_store(settings)
+    journals = (settings.agent.data_dir / "virtual").glob("*/journal.jsonl")
+    starts = sum(journal.read_text().count('"started"') for journal in journals)
+    accepted = market.times_done("acceptOffer", order.dossier.offer.offer_id)
+    yield f"Printed: starts in the printer's own journal: {starts}. Accepted, by the marketplace's own count: {accepted}."
+    yield "Files:"
+    yield f"  model   {scene.model}"
+    for plate in order.dossier.plates:
+        yield f"  G-code  {store.path(plate.gcode_sha256)}"
+    yield f"  label   {store.path(order.dossier.label_sha256)}"
+    yield f"  log     {scene.log}"
+    yield f"  ledger  {settings.agent.data_dir / 'ledger.sqlite3'}"
+    yield f"Look at it: .venv/bin/intagly-agent orders show {order.id} --config {scene.config}"

@@ -1,0 +1,1 @@
+"""Command-line slicers: placing, slicing, and the proof that the G-code is what was ordered."""

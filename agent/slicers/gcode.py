@@ -1,0 +1,341 @@
+"""What a G-code file says it does, found in one pass with flat memory.
+
+Dialect: PrusaSlicer's comments (`;TYPE:`, `;LAYER_CHANGE`, `; printing object NAME id:N copy M`, the footer and the configuration
+block at the end), over what Marlin, Prusa's firmware and Klipper take as a command: small letters, `G1X10`, line numbers, checksums.
+Absolute and relative axes and extrusion, G92 and M82/M83 are followed. Arcs are not: their count is told, for the proof to refuse.
+"""
+
+import json
+import re
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+_NUMBER = rb"([-+]?(?:\d+\.?\d*|\.\d+))"
+_PLAIN_MOVE = re.compile(
+    rb"G1(?: X(-?\d*\.?\d+))?(?: Y(-?\d*\.?\d+))?(?: Z(-?\d*\.?\d+))?(?: E(-?\d*\.?\d+))?(?: F\d+)?[ \t]*(?:;.*)?"
+).fullmatch
+"""As PrusaSlicer writes nearly all of a file's lines; any other way of writing takes the longer road."""
+_NUMBERED = re.compile(rb"N\s*\d+\s*")
+_CODE = re.compile(rb"([GMT])\s*(\d{1,6})(?!\d)((?:\.\d{1,3})?)")
+_MACRO = re.compile(rb"[A-Z_]{2}[A-Z0-9_]{0,60}(?=\s|$)")
+_MOVE_WORD = re.compile(rb"\s*([XYZEF])\s*" + _NUMBER)
+_VALUE = re.compile(rb"([A-Z])\s*" + _NUMBER)
+_OBJECT = re.compile(rb"; printing object (\S+?)(?:\.\w+)? id:(\d+) copy (\d+)")
+_FOOTER = re.compile(rb"; (filament used \[(?:mm|g|cm3)\]|estimated printing time \(normal mode\)) = (.+)")
+_END = re.compile(rb"^; prusaslicer_config = end\r?\n\s*\Z", re.MULTILINE)
+_TIME = re.compile(r"(\d{1,9})([dhms])")
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_FILAMENT = {"mm": "filament_mm", "g": "filament_g", "cm3": "filament_cm3"}
+_MOVES, _ARCS = ("G0", "G1"), ("G2", "G3")
+_MESSAGES = ("M117", "M118")
+_NOZZLE, _BED = ("M104", "M109"), ("M140", "M190")
+NOT_THE_PART = ("Support material", "Support material interface", "Skirt/Brim", "Skirt", "Brim", "Wipe tower", "Custom")
+_DOT_MM = 0.3
+"""Filament of a layer that is but the tip of a cone; the slicer leaves out some of those."""
+_CHUNK = 1 << 20
+_LONGEST_LINE = 1 << 16
+_MOST_KEPT = 100
+
+_T = TypeVar("_T")
+Box = list[float]
+"""x, y, z of the low corner, then of the high one; inside out while it is empty."""
+
+
+def _empty() -> Box:
+    return [float("inf")] * 3 + [float("-inf")] * 3
+
+
+@dataclass
+class GcodeFacts:
+    """Lengths in mm, times in s, temperatures in °C. `Laid` is filament pushed out while the nozzle moves in x or y, once a layer began."""
+
+    layers: int = 0
+    layer_mm: float = 0.0
+    """The step from layer to layer that comes most often where parts are laid; 0 with fewer than two of them."""
+    first_mm: float = 0.0
+    """How high the first thing is laid."""
+    widest_step_mm: float = 0.0
+    """From anything laid, supports too, to what is laid above it, dots on a pointed top aside: more than a layer is a missing one."""
+    bounds: Box = field(default_factory=_empty)
+    """Of all that is laid."""
+    laid_mm: dict[str, float] = field(default_factory=dict)
+    """By feature, as the slicer names it."""
+    net_mm: float = 0.0
+    """All filament moved once the first layer began, what was pulled back taken off."""
+    bodies: dict[str, list[Box]] = field(default_factory=dict)
+    """Object name -> the box of what is laid of each copy, supports left out. A copy that is only named is none."""
+    nozzle_c: list[float] = field(default_factory=list)
+    bed_c: list[float] = field(default_factory=list)
+    """Every temperature that is set."""
+    laid_at_nozzle_c: list[float] = field(default_factory=list)
+    laid_at_bed_c: list[float] = field(default_factory=list)
+    """The ones set when something was laid."""
+    commands: dict[str, int] = field(default_factory=dict)
+    """Every command but straight moves, in capitals without leading zeros, and how often it comes. Arcs only once a layer began."""
+    not_understood: list[str] = field(default_factory=list)
+    """Lines that are no command this reader knows the shape of; the first few."""
+    config: dict[str, str] = field(default_factory=dict)
+    """The slicer's effective settings; empty where the block is not what the file ends with."""
+    seconds: int = 0
+    filament_mm: float = 0.0
+    filament_g: float = 0.0
+    filament_cm3: float = 0.0
+
+
+def read_facts(path: Path) -> GcodeFacts:
+    """One pass over the file. Never raises for what the file holds: what is not understood is told."""
+    reader = _Reader()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            chunk += file.readline(_LONGEST_LINE)
+            reader.lines(chunk.splitlines())
+            reader.whole = _END.search(chunk) is not None
+    return reader.finished()
+
+
+class _Reader:
+    """The machine's state while the file goes by. `at` is where the nozzle is, `zero` where the machine takes 0 to be after a G92."""
+
+    def __init__(self) -> None:
+        self.facts = GcodeFacts()
+        self.at = [0.0, 0.0, 0.0]
+        self.zero = [0.0, 0.0, 0.0]
+        self.e = 0.0
+        self.relative_e = self.relative = self.started = self.whole = False
+        self.feature = self.label = ""
+        self.laid = self.laid_z = 0.0
+        self.boxes: dict[tuple[str, str], Box] = {("", ""): _empty()}
+        self.box = self.boxes["", ""]
+        self.nozzle_c = self.bed_c = 0.0
+        self.layer_z = self.part_z = 0.0
+        """Where something was laid in this layer, and where a part was; 0 where nothing was."""
+        self.layer_laid = 0.0
+        self.last_z = self.last_part_z = 0.0
+        self.steps: dict[float, int] = {}
+        self.in_config = False
+
+    def lines(self, lines: list[bytes]) -> None:
+        """The hot path: a few hundred thousand lines a file."""
+        for line in lines:
+            if found := _PLAIN_MOVE(line):
+                self.move(*found.groups())
+            elif line.startswith(b";"):
+                self.comment(line)
+            elif line:
+                self.other(line)
+
+    def move(self, x: bytes | None, y: bytes | None, z: bytes | None, e: bytes | None) -> None:
+        at = self.at
+        from_x, from_y, to_z = at
+        base = at if self.relative else self.zero
+        to_x = from_x if x is None else float(x) + base[0]
+        to_y = from_y if y is None else float(y) + base[1]
+        if z is not None:
+            to_z = float(z) + base[2]
+        self.at = [to_x, to_y, to_z]
+        if e is not None:
+            pushed = self.pushed(float(e))
+            if pushed > 0 and self.started and (to_x != from_x or to_y != from_y):
+                self.laid += pushed
+                self.laid_z = to_z
+                box = self.box
+                if from_x < box[0] or from_x > box[3] or from_y < box[1] or from_y > box[4]:
+                    _widen(box, from_x, from_y, to_z)
+                if to_x < box[0] or to_x > box[3] or to_y < box[1] or to_y > box[4] or to_z > box[5] or to_z < box[2]:
+                    _widen(box, to_x, to_y, to_z)
+
+    def pushed(self, e: float) -> float:
+        """How much filament an E moves; less than 0 where it is pulled back."""
+        if not (self.relative_e or self.relative):
+            e, self.e = e - self.e, e
+        if self.started:
+            self.facts.net_mm += e
+        return e
+
+    # --- comments -----------------------------------------------------------------------------------------------------
+    def comment(self, line: bytes) -> None:
+        if line.startswith(b";TYPE:"):
+            self.now_laying(line[6:].decode(errors="replace").strip(), self.label)
+        elif line.startswith(b";LAYER_CHANGE"):
+            self.layer()
+        elif self.in_config or line.startswith(b"; prusaslicer_config"):
+            self.config_line(line.decode(errors="replace"))
+        elif found := _OBJECT.match(line):
+            self.now_laying(self.feature, b" ".join(found.groups()).decode(errors="replace"))
+        elif line.startswith(b"; stop printing object"):
+            self.now_laying(self.feature, "")
+        elif found := _FOOTER.match(line):
+            self.footer(found[1].decode(), found[2].decode(errors="replace").strip())
+
+    def now_laying(self, feature: str, label: str) -> None:
+        self.close()
+        self.feature, self.label = feature, label
+        key = ("", "") if feature in NOT_THE_PART or not label else (label.split(" ")[0], label)
+        self.box = self.boxes.setdefault(key, _empty())
+
+    def close(self) -> None:
+        """Book what was laid since the feature, the copy, the layer or the temperature changed."""
+        if not self.laid:
+            return
+        facts = self.facts
+        facts.laid_mm[self.feature] = facts.laid_mm.get(self.feature, 0.0) + self.laid
+        for seen, value in ((facts.laid_at_nozzle_c, self.nozzle_c), (facts.laid_at_bed_c, self.bed_c)):
+            _keep(value, seen)
+        self.layer_z = self.laid_z
+        self.layer_laid += self.laid
+        if self.box is not self.boxes["", ""]:
+            self.part_z = self.laid_z
+        self.laid = 0.0
+
+    def layer(self) -> None:
+        self.close()
+        self.started = True
+        self.facts.layers += 1
+        self.step()
+
+    def step(self) -> None:
+        """A layer is done: how far it rose above the one before."""
+        facts = self.facts
+        if self.layer_z:
+            if not self.last_z:
+                facts.first_mm = round(self.layer_z, 3)
+            elif self.layer_laid >= _DOT_MM:
+                facts.widest_step_mm = max(facts.widest_step_mm, round(self.layer_z - self.last_z, 3))
+            self.last_z, self.layer_z, self.layer_laid = self.layer_z, 0.0, 0.0
+        if self.part_z:
+            step = round(self.part_z - self.last_part_z, 3)
+            if self.last_part_z and (step in self.steps or len(self.steps) < _MOST_KEPT):
+                self.steps[step] = self.steps.get(step, 0) + 1
+            self.last_part_z, self.part_z = self.part_z, 0.0
+
+    def config_line(self, line: str) -> None:
+        if line.startswith("; prusaslicer_config"):
+            self.in_config = line.partition("=")[2].strip() == "begin"
+            return
+        key, sign, value = line[1:].partition("=")
+        if sign:
+            self.facts.config[key.strip()] = value.strip()
+
+    def footer(self, what: str, value: str) -> None:
+        if what.startswith("estimated"):
+            self.facts.seconds = sum(int(number) * _SECONDS[unit] for number, unit in _TIME.findall(value)[:4])
+            return
+        try:
+            number = sum(float(part) for part in value.split(","))
+        except ValueError:
+            return
+        setattr(self.facts, _FILAMENT[what[15:-1]], number)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+    def other(self, line: bytes) -> None:
+        """A command however it is written. Two in one line are told: some firmwares obey both, and this reader follows the first."""
+        text = line.partition(b";")[0].partition(b"*")[0].strip().upper()
+        if numbered := _NUMBERED.match(text):
+            text = text[numbered.end() :]
+        if found := _CODE.match(text):
+            code, rest = _plain(found), text[found.end() :]
+            others = [] if code in _MESSAGES else [_plain(other) for other in _CODE.finditer(rest)]
+            if any(other[0] in "GM" for other in others):
+                self.not_understood(line)
+            for each in (code, *others):
+                self.count(each)
+            self.command(code, text, rest)
+        elif macro := _MACRO.match(text):
+            self.count(macro[0].decode())
+        elif text:
+            self.not_understood(line)
+        elif line.lstrip().startswith(b";"):
+            self.comment(line.lstrip())
+
+    def command(self, code: str, text: bytes, rest: bytes) -> None:
+        values = {letter.decode(): float(number) for letter, number in _VALUE.findall(rest)}
+        if code in _MOVES or code in _ARCS:
+            self.written_otherwise(code, text, rest)
+        elif code in _NOZZLE or code in _BED:
+            self.temperature(code, values)
+        elif code in ("M82", "M83"):
+            self.relative_e = code == "M83"
+        elif code in ("G90", "G91"):
+            self.relative = code == "G91"
+        elif code in ("G92", "G28"):
+            self.here_is(code, values)
+
+    def written_otherwise(self, code: str, text: bytes, rest: bytes) -> None:
+        """A move in any other way of writing. Arcs move to their end; only what no move has is not understood."""
+        words: dict[bytes, bytes] = dict(_MOVE_WORD.findall(rest))
+        if code in _MOVES and _MOVE_WORD.sub(b"", rest).strip():
+            self.not_understood(text)
+        self.move(words.get(b"X"), words.get(b"Y"), words.get(b"Z"), words.get(b"E"))
+
+    def not_understood(self, line: bytes) -> None:
+        _keep(line[:80].decode(errors="replace"), self.facts.not_understood)
+
+    def count(self, code: str) -> None:
+        if code in _MOVES or (code in _ARCS and not self.started):
+            return
+        self.facts.commands[code] = self.facts.commands.get(code, 0) + 1
+
+    def temperature(self, code: str, values: dict[str, float]) -> None:
+        value = values.get("S", values.get("R"))
+        if value is None:
+            return
+        self.close()
+        if code in _NOZZLE:
+            self.nozzle_c = value
+            _keep(value, self.facts.nozzle_c)
+        else:
+            self.bed_c = value
+            _keep(value, self.facts.bed_c)
+
+    def here_is(self, code: str, values: dict[str, float]) -> None:
+        """G92 names the place it is at; G28 goes to 0 and forgets such names."""
+        if code == "G92" and ("E" in values or not values):
+            self.e = values.get("E", 0.0)
+        for axis, letter in enumerate("XYZ"):
+            if code == "G28":
+                self.at[axis] = self.zero[axis] = 0.0
+            elif letter in values or not values:
+                self.zero[axis] = self.at[axis] - values.get(letter, 0.0)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+    def finished(self) -> GcodeFacts:
+        self.close()
+        self.step()
+        facts = self.facts
+        for (name, _), box in self.boxes.items():
+            if box[0] > box[3]:
+                continue
+            if name:
+                facts.bodies.setdefault(name, []).append(box)
+            facts.bounds = [*map(min, facts.bounds[:3], box[:3]), *map(max, facts.bounds[3:], box[3:])]
+        facts.layer_mm = max(self.steps, key=lambda step: self.steps[step], default=0.0)
+        if not self.whole:
+            facts.config = {}
+        return facts
+
+
+def _plain(found: re.Match[bytes]) -> str:
+    return f"{found[1].decode()}{int(found[2])}{found[3].decode()}"
+
+
+def _widen(box: Box, x: float, y: float, z: float) -> None:
+    box[0], box[3] = min(box[0], x), max(box[3], x)
+    box[1], box[4] = min(box[1], y), max(box[4], y)
+    box[2], box[5] = min(box[2], z), max(box[5], z)
+
+
+def _keep(value: _T, kept: list[_T]) -> None:
+    if value not in kept and len(kept) < _MOST_KEPT:
+        kept.append(value)
+
+
+def main() -> None:
+    """For large files in a process of its own: the G-code's path and the one to write the facts to, as JSON."""
+    gcode, to = map(Path, sys.argv[1:3])
+    to.write_text(json.dumps(asdict(read_facts(gcode))))
+
+
+if __name__ == "__main__":
+    main()

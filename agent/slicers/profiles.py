@@ -1,0 +1,282 @@
+"""Slicer profiles: plain files in slicer_profiles/<printer model>/, flattened by us.
+
+profile.toml        what it is for, and the temperatures each material may be printed at
+machine.ini         bed, nozzle, start and end code
+process.ini         walls, layers, speeds
+filament-PLA.ini    one a material
+"""
+
+import hashlib
+import math
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from agent.domain.errors import ConfigError, Refused
+from agent.domain.offer import Supports
+from agent.domain.plate import PrintSettings
+
+Flat = dict[str, str]
+"""Slicer keys to values, as the slicer writes them."""
+
+_KEY = re.compile(r"[a-z][a-z0-9_]*")
+_HINT = "Compare it with a shipped one."
+_NUMBERS = {
+    "machine": ("max_print_height", "nozzle_diameter"),
+    "process": ("layer_height", "first_layer_height"),
+    "filament": ("filament_diameter", "temperature", "first_layer_temperature"),
+}
+"""What each file must say: the proof holds the G-code against these. Bed temperatures too, but those may be 0."""
+
+
+def default_profiles_dir() -> Path:
+    """The folder of a checkout, or the one an installation put under its prefix."""
+    checkout = Path(__file__).parents[2] / "slicer_profiles"
+    return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "intagly-agent" / "slicer_profiles"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Lowest and highest temperature in °C the material is printed at on this machine."""
+
+    nozzle_c: tuple[int, int]
+    bed_c: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One printer model's settings."""
+
+    name: str
+    folder: Path
+    machine: Flat
+    process: Flat
+    filaments: dict[str, Flat]
+    limits: dict[str, Limits]
+
+    @cached_property
+    def bed_mm(self) -> tuple[float, float, float]:
+        """Width, depth and height that can be printed."""
+        (x0, x1), (y0, y1) = self.bed_x_mm, self.bed_y_mm
+        return x1 - x0, y1 - y0, _first(self.machine["max_print_height"])
+
+    @cached_property
+    def bed_x_mm(self) -> tuple[float, float]:
+        return _span(self.machine["bed_shape"], 0)
+
+    @cached_property
+    def bed_y_mm(self) -> tuple[float, float]:
+        return _span(self.machine["bed_shape"], 1)
+
+    @property
+    def nozzle_mm(self) -> float:
+        return _first(self.machine["nozzle_diameter"])
+
+    @property
+    def materials(self) -> list[str]:
+        return sorted(self.filaments)
+
+    def material(self, asked: str) -> str:
+        """The profile's own spelling of a material. Refused (code no_profile) where it has none."""
+        for name in self.filaments:
+            if name.casefold() == asked.casefold():
+                return name
+        raise Refused(
+            f"The profile {self.name} has no settings for {asked} (it has {', '.join(self.materials)}).",
+            hint=f"Add filament-{asked}.ini to {self.folder} and its temperatures to profile.toml.",
+            code="no_profile",
+        )
+
+    def flat(self, settings: PrintSettings) -> Flat:
+        """Every key the slicer is given: printer ← process ← filament ← order. Refused where the order asks what the machine cannot."""
+        material = self.material(settings.material)
+        if settings.layer_height_mm is not None:
+            self._require_layer_height(settings.layer_height_mm)
+        return self.machine | self.process | self.filaments[material] | _order_keys(settings, material)
+
+    def _require_layer_height(self, asked: float) -> None:
+        least = _first(self.machine.get("min_layer_height", "0"))
+        most = _first(self.machine.get("max_layer_height", "0")) or self.nozzle_mm
+        if not least <= asked <= most:
+            raise Refused(
+                f"Layers of {asked:g} mm were asked for; {self.name} makes {least:g}…{most:g} mm.",
+                hint="Ask the customer for another layer height, or print it with another nozzle.",
+                code="layer_height",
+            )
+
+
+def _order_keys(settings: PrintSettings, material: str) -> Flat:
+    keys = {
+        "fill_density": f"{settings.infill_percent}%",
+        "support_material": "0" if settings.supports is Supports.NO else "1",
+        "support_material_auto": "1",
+        "filament_type": material,
+        "gcode_label_objects": "1",  # the proof counts copies by the labels
+    }
+    if settings.infill_percent == 100:
+        keys["fill_pattern"] = "rectilinear"  # the slicer refuses 100 % with most other patterns
+    if settings.color.hex is not None:
+        keys["filament_colour"] = settings.color.hex.upper()
+    if settings.layer_height_mm is not None:
+        keys["layer_height"] = f"{settings.layer_height_mm:g}"
+    return keys
+
+
+def as_ini(flat: Flat) -> str:
+    return "".join(f"{key} = {value}\n" for key, value in sorted(flat.items()))
+
+
+def fingerprint(flat: Flat) -> str:
+    return hashlib.sha256(as_ini(flat).encode()).hexdigest()
+
+
+class ProfileLibrary:
+    """The profiles of one folder, each read once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._read: dict[str, Profile] = {}
+
+    def names(self) -> list[str]:
+        return sorted(folder.name for folder in self._root.iterdir() if (folder / "profile.toml").is_file()) if self._root.is_dir() else []
+
+    def profile(self, name: str) -> Profile:
+        """ConfigError where there is none, or its files cannot be used."""
+        if name not in self._read:
+            if name not in self.names():
+                raise ConfigError(
+                    f"There is no slicer profile '{name}' in {self._root}.", hint=f"Profiles: {', '.join(self.names()) or 'none'}."
+                )
+            self._read[name] = _profile(self._root / name)
+        return self._read[name]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _File:
+    """One ini file and the line each key stands in."""
+
+    path: Path
+    values: Flat
+    lines: dict[str, int]
+
+    def number(self, key: str, *, above: float = 0.0, or_equal: bool = False) -> float:
+        """The first of its numbers; one for each tool may be given."""
+        text = self.text(key)
+        try:
+            value = _first(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and (value > above or (or_equal and value == above))):
+            raise self.wrong(key, f"is no number {'of at least' if or_equal else 'above'} {above:g}")
+        return value
+
+    def text(self, key: str) -> str:
+        if key not in self.values:
+            raise ConfigError(f"{self.path}: {key} is missing.", hint=_HINT)
+        return self.values[key]
+
+    def wrong(self, key: str, why: str) -> ConfigError:
+        return ConfigError(f"{self.path}:{self.lines[key]}: {key} = {self.values[key][:60]} {why}.", hint=_HINT)
+
+
+def _profile(folder: Path) -> Profile:
+    machine, process = _ini(folder / "machine.ini"), _ini(folder / "process.ini")
+    filaments = {path.stem.removeprefix("filament-"): _ini(path) for path in sorted(folder.glob("filament-*.ini"))}
+    limits = _limits(folder / "profile.toml")
+    if set(filaments) != set(limits):
+        raise ConfigError(
+            f"{folder}: the filament files ({', '.join(filaments)}) and [materials] of profile.toml ({', '.join(limits)}) differ.",
+            hint="Each material needs both: filament-<MATERIAL>.ini and its temperatures.",
+        )
+    for kind, file in (("machine", machine), ("process", process), *(("filament", file) for file in filaments.values())):
+        for key in _NUMBERS[kind]:
+            file.number(key)
+    for key in ("min_layer_height", "max_layer_height"):
+        if key in machine.values:
+            machine.number(key, or_equal=True)
+    _require_rectangle(machine)
+    for material, file in filaments.items():
+        _require_within(file, limits[material])
+    values = {material: file.values for material, file in filaments.items()}
+    return Profile(folder.name, folder, machine.values, process.values, values, limits)
+
+
+def _require_rectangle(machine: _File) -> None:
+    """Placing knows rectangles only; on a round bed it would put parts beside the bed."""
+    try:
+        corners = {tuple(map(float, corner.split("x"))) for corner in machine.text("bed_shape").split(",")}
+    except ValueError:
+        corners = set()
+    xs, ys = {corner[0] for corner in corners}, {corner[-1] for corner in corners}
+    if not (len(xs) == len(ys) == 2 and corners == {(x, y) for x in xs for y in ys}):
+        raise machine.wrong("bed_shape", "is no rectangle like 0x0,250x0,250x210,0x210")
+
+
+def _require_within(filament: _File, limits: Limits) -> None:
+    for part, (low, high) in (("", limits.nozzle_c), ("bed_", limits.bed_c)):
+        for key in (f"{part}temperature", f"first_layer_{part}temperature"):
+            if not low <= filament.number(key, or_equal=True) <= high:
+                raise filament.wrong(key, f"is outside {low}…{high} °C of profile.toml")
+
+
+def _ini(path: Path) -> _File:
+    file = _File(path, {}, {})
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        key, sign, value = (part.strip() for part in stripped.partition("="))
+        if not sign or not _KEY.fullmatch(key):
+            raise ConfigError(f"{path}:{number}: '{stripped[:60]}' is no 'key = value' line.", hint=_HINT)
+        if key in file.values:
+            raise ConfigError(f"{path}:{number}: {key} is set twice, first in line {file.lines[key]}.", hint="Keep one of them.")
+        file.values[key], file.lines[key] = value, number
+    return file
+
+
+def _limits(path: Path) -> dict[str, Limits]:
+    try:
+        about = tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}.", hint=_HINT) from error
+    materials = about.get("materials")
+    if not isinstance(materials, dict) or not materials:
+        raise ConfigError(f"{path}: [materials.<MATERIAL>] with nozzle_c and bed_c is missing.", hint=_HINT)
+    return {name: Limits(_range(path, name, ranges, "nozzle_c"), _range(path, name, ranges, "bed_c")) for name, ranges in materials.items()}
+
+
+def _range(path: Path, material: str, ranges: object, key: str) -> tuple[int, int]:
+    found = ranges.get(key) if isinstance(ranges, Mapping) else None
+    if isinstance(found, list) and len(found) == 2:
+        low, high = found
+        if isinstance(low, int) and isinstance(high, int) and 0 <= low <= high:
+            return low, high
+    raise ConfigError(f"{path}: [materials.{material}] {key} = {found} is not [lowest, highest] in °C.", hint=_HINT)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is missing.", hint=_HINT) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint="The agent's user needs to read it.") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: this is not UTF-8 text.", hint="Save it as UTF-8.") from error
+
+
+def _first(value: str) -> float:
+    """PrusaSlicer writes one number a tool; there is one tool."""
+    return float(value.split(",")[0])
+
+
+def _span(bed_shape: str, axis: int) -> tuple[float, float]:
+    """From PrusaSlicer's corner list `0x0,250x0,250x210,0x210`."""
+    values = [float(corner.split("x")[axis]) for corner in bed_shape.split(",")]
+    return min(values), max(values)

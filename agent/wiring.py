@@ -1,0 +1,173 @@
+"""From configuration to adapters: the only file that names every one of them."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.config.model import AcceptanceSettings, HotFolderSettings, OperatorApiSettings, Settings
+from agent.config.printer import OctoPrintSettings, PrinterSettings, VirtualSettings
+from agent.domain.errors import ConfigError
+from agent.domain.printer import PrinterFacts
+from agent.ledger.database import sqlite_url
+from agent.ledger.files import DiskStore
+from agent.ledger.sql_ledger import SqlLedger
+from agent.marketplaces.hot_folder.marketplace import HotFolder
+from agent.marketplaces.operator_api import OperatorApi
+from agent.meshes.inspector import ChildInspector
+from agent.meshes.limits import MB
+from agent.meshes.limits import Limits as MeshLimits
+from agent.notifiers.fanout import notifier_for
+from agent.ports.files import FileStore
+from agent.ports.marketplace import Marketplace
+from agent.ports.printer import Printer
+from agent.printers.octoprint import OctoPrintPrinter
+from agent.printers.virtual import VirtualPrinter
+from agent.slicers.plates import EDGE_MM
+from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
+from agent.slicers.prusaslicer import PrusaSlicer
+from agent.workflow.acceptance import Policy
+from agent.workflow.shop import Shop
+
+
+def data_dir(settings: Settings) -> Path:
+    """The folder, made here where it is not there yet. ConfigError where it cannot be made or used."""
+    folder = settings.agent.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be made: {error.strerror}.", hint="Give the agent's user that folder, or set [agent] data_dir."
+        ) from error
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder} cannot be written.", hint="Run it as the agent's user, or as root.")
+    return folder
+
+
+def ledger_url(settings: Settings) -> str:
+    """The configured database, or SQLite in data_dir."""
+    return settings.ledger.address.get_secret_value() or sqlite_url(data_dir(settings))
+
+
+def file_store(settings: Settings) -> DiskStore:
+    return DiskStore(settings.agent.data_dir / "files", keep_free_bytes=settings.files.keep_free_mb * MB)
+
+
+def slicing_dir(settings: Settings) -> Path:
+    """Where slicers work; nothing in it outlives a slice."""
+    return settings.agent.data_dir / "slicing"
+
+
+def mesh_limits(settings: Settings) -> MeshLimits:
+    return MeshLimits(max_bytes=settings.files.max_file_mb * MB)
+
+
+def profile_library(settings: Settings) -> ProfileLibrary:
+    return ProfileLibrary(settings.slicing.profiles_dir or default_profiles_dir())
+
+
+def build_slicer(settings: Settings, profiles: ProfileLibrary, store: FileStore, work_dir: Path | None = None) -> PrusaSlicer:
+    return PrusaSlicer(
+        profiles,
+        store,
+        work_dir or slicing_dir(settings),
+        binary=settings.slicing.prusaslicer,
+        timeout_s=settings.slicing.timeout_s,
+        memory_bytes=settings.slicing.memory_mb * MB,
+    )
+
+
+def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts:
+    """What deciding and slicing need to know. ConfigError where its profile cannot be used."""
+    profile = profiles.profile(printer.profile)
+    width, depth, height = profile.bed_mm
+    return PrinterFacts(
+        name=printer.name,
+        kind=printer.kind,
+        profile=profile.name,
+        slicer=printer.slicer,
+        bed_mm=(width - 2 * EDGE_MM, depth - 2 * EDGE_MM, height),
+        nozzle_mm=profile.nozzle_mm,
+        materials=printer.loaded(),
+        profile_materials=profile.materials,
+        clears_its_own_bed=printer.bed_clearing == "automatic",
+    )
+
+
+def build_printers(settings: Settings) -> dict[str, Printer]:
+    profiles = profile_library(settings)
+    return {printer.name: build_printer(printer, facts_of(printer, profiles), settings) for printer in settings.printers}
+
+
+def build_printer(printer: PrinterSettings, facts: PrinterFacts, settings: Settings) -> Printer:
+    match printer:
+        case OctoPrintSettings():
+            return OctoPrintPrinter(facts, printer.url, printer.api_key.reveal())
+        case VirtualSettings():
+            return VirtualPrinter(facts, settings.agent.data_dir / "virtual" / printer.name, printer.speed)
+
+
+def build_marketplace(market: OperatorApiSettings | HotFolderSettings) -> Marketplace:
+    match market:
+        case OperatorApiSettings():
+            return OperatorApi(market.name, market.url, market.token.reveal, market.poll_interval_s)
+        case HotFolderSettings():
+            return HotFolder(
+                market.name,
+                market.path,
+                still_s=market.still_s,
+                material=market.material,
+                color=market.color.value(),
+                infill_percent=market.infill_percent,
+                supports=market.supports,
+                accept_within_s=market.accept_within_s,
+            )
+
+
+def policy_of(acceptance: AcceptanceSettings) -> Policy:
+    return Policy(
+        mode=acceptance.mode,
+        answer_margin_s=acceptance.answer_margin_s,
+        min_payout=acceptance.min_payout,
+        longest_print_s=None if acceptance.longest_print_h is None else int(acceptance.longest_print_h * 3600),
+        hours=acceptance.hours,
+        max_open_orders=acceptance.max_open_orders,
+        blocked_words=acceptance.blocked_words,
+        infill_percent=(acceptance.infill_min_percent, acceptance.infill_max_percent),
+        supports=frozenset(acceptance.supports),
+        ask_about_instructions=acceptance.ask_about_instructions,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
+    """Everything the daemon works with, opened in order and closed in the reverse one."""
+    async with contextlib.AsyncExitStack() as stack:
+        store = file_store(settings)
+        store.open()
+        ledger = stack.enter_context(SqlLedger(ledger_url(settings)))
+        notifier = notifier_for(settings.notifications.addresses)
+        stack.push_async_callback(notifier.aclose)
+        shutil.rmtree(slicing_dir(settings), ignore_errors=True)  # of slicers that died with an earlier daemon
+        slicer = build_slicer(settings, profile_library(settings), store)
+        yield Shop(
+            ledger=ledger,
+            store=store,
+            marketplaces={market.name: await stack.enter_async_context(build_marketplace(market)) for market in settings.marketplaces},
+            printers={name: await stack.enter_async_context(printer) for name, printer in build_printers(settings).items()},
+            slicers={"prusaslicer": slicer},
+            meshes=await stack.enter_async_context(ChildInspector(store, limits=mesh_limits(settings))),
+            notifier=notifier,
+            policy=policy_of(settings.acceptance),
+            now=utc_now,
+            local_now=lambda: datetime.now().astimezone(),
+            largest_file_bytes=settings.files.max_file_mb * MB,
+            slicing=asyncio.Semaphore(settings.slicing.workers),
+        )
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

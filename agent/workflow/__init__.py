@@ -1,0 +1,1 @@
+"""An order's path, from an offer to a delivered parcel, over ports only."""

@@ -1,0 +1,93 @@
+"""What a person's answer to a question does."""
+
+from collections.abc import Callable
+
+from agent.domain.errors import AgentError, Refused
+from agent.domain.intent import Act
+from agent.domain.job import HOLDS_PRINTER, Job, JobState
+from agent.domain.mesh import Verdict
+from agent.domain.offer import ProblemCode
+from agent.domain.order import Dossier, Order, State
+from agent.domain.printer import BedState
+from agent.domain.question import Question, Step
+from agent.ports.notifier import Notice, Urgency
+from agent.workflow import submission
+from agent.workflow.shop import Shop
+from agent.workflow.steps import Go, Outcome, Wait
+
+
+async def answered_hold(order: Order, shop: Shop) -> Outcome:
+    """Wait for the answer; then do what it says and go back to where the order stood."""
+    question = shop.ledger.question(order.id, Step.HOLD)
+    if question is None or question.answered_at is None:
+        return Wait(None)
+    choice = str(question.answer.get("choice", ""))
+    said = {"choice": choice, "by": question.answered_by}
+    if choice == "cancel":
+        return await give_up(order, shop, question.answered_by, question)
+    dossier = _with_answer(order, choice)
+    if choice in _JOB_ANSWERS:
+        job = _asked_about(order, question, shop)
+        if job is not None and job.state in (*HOLDS_PRINTER, JobState.FAILED, JobState.CANCELLED):
+            _JOB_ANSWERS[choice](order, job, shop)
+    return Go(order.resume_state or State.ACCEPTED, "resumed", said, dossier, question)
+
+
+def _with_answer(order: Order, choice: str) -> Dossier:
+    """`print`: the person looked at the models that were held, and lets them through."""
+    if choice != "print":
+        return order.dossier
+    meshes = {
+        file_id: report.model_copy(update={"verdict": Verdict.PRINT}) if report.verdict is Verdict.HOLD else report
+        for file_id, report in order.dossier.meshes.items()
+    }
+    return order.dossier.model_copy(update={"meshes": meshes})
+
+
+def _asked_about(order: Order, question: Question, shop: Shop) -> Job | None:
+    name = question.data.get("job")
+    return next((job for job in shop.ledger.jobs(order.id) if job.remote_name == name), None)
+
+
+def _person_says(to: JobState, bed: BedState | None) -> Callable[[Order, Job, Shop], None]:
+    def said(order: Order, job: Job, shop: Shop) -> None:
+        shop.ledger.move_job(job, to, "told_by_person", {}, bed, shop.ledger.open_intent(order.id, Act.START, job.remote_name))
+
+    return said
+
+
+_JOB_ANSWERS: dict[str, Callable[[Order, Job, Shop], None]] = {
+    "never": _person_says(JobState.UPLOADED, BedState.FREE),
+    "printing": _person_says(JobState.PRINTING, BedState.OCCUPIED),
+    "printed": _person_says(JobState.FINISHED, BedState.OCCUPIED),
+    "failed": _person_says(JobState.DISCARDED, BedState.OCCUPIED),
+    "reprint": _person_says(JobState.DISCARDED, None),
+}
+"""What a person who looked at the printer can say of a job."""
+
+
+async def give_up(order: Order, shop: Shop, by: str, question: Question | None = None) -> Outcome:
+    """Stop what is ours on printers, tell the marketplace, and end the order. What is on a bed stays for a person to see."""
+    for job in shop.ledger.jobs(order.id):
+        if job.state in HOLDS_PRINTER:
+            await _stop(order, job, shop)
+    if order.dossier.remote is not None:
+        try:
+            await submission.report_problem(order, ProblemCode.OTHER, "The operator cannot complete this order.", shop)
+        except Refused as refused:
+            shop.ledger.record(order.id, "problem_not_taken", {"why": str(refused)})
+    return Go(State.CANCELLED, "cancelled", {"by": by}, settles=question)
+
+
+async def _stop(order: Order, job: Job, shop: Shop) -> None:
+    untouched = job.state in (JobState.CLAIMED, JobState.UPLOADED)
+    if job.state in (JobState.STARTING, JobState.PRINTING):
+        try:
+            await shop.printers[job.printer].cancel(job.remote_name)
+        except AgentError as why:
+            shop.ledger.record(order.id, "print_not_cancelled", {"job": job.remote_name, "why": why.told()})
+            text = f"{job.remote_name} may still be printing on {job.printer}, and could not be stopped: {why.told()} Stop it by hand."
+            notice = Notice(event="print_not_cancelled", title=f"Stop {job.printer}", text=text, urgency=Urgency.ALARM, order_id=order.id)
+            await shop.notifier.notify(notice)
+    bed = BedState.FREE if untouched else BedState.UNKNOWN
+    shop.ledger.move_job(job, JobState.CANCELLED, "job_given_up", {}, bed, shop.ledger.open_intent(order.id, Act.START, job.remote_name))

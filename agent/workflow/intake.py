@@ -1,0 +1,102 @@
+"""Watching marketplaces: new offers come in, orders that were cancelled there go out."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from agent.domain.errors import AgentError, Transient
+from agent.domain.offer import RemoteState
+from agent.domain.order import Order, State
+from agent.domain.question import Step
+from agent.ports.ledger import OrderMove, Stale
+from agent.ports.marketplace import Marketplace
+from agent.ports.notifier import Notice, Urgency
+from agent.workflow.shop import Shop
+from agent.workflow.steps import Hold
+
+log = structlog.get_logger()
+
+_BEFORE_PRINT = (State.ACCEPTED, State.FETCHED, State.CHECKED, State.SLICED)
+_LONGEST_PAUSE_S = 60.0
+
+
+class Intake:
+    """One marketplace's door. Runs until cancelled; a marketplace that is away is told once, and once when it is back."""
+
+    def __init__(self, market: Marketplace, shop: Shop, wake: Callable[[], None]) -> None:
+        self._market = market
+        self._shop = shop
+        self._wake = wake
+        self._lost = 0
+        self.remote_checked = shop.now()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.look()
+                self._back()
+                await self._market.wait_for_news()
+            except AgentError as error:
+                await asyncio.sleep(self.away(error))  # the pause before the next try: there is nothing to await
+
+    async def look(self) -> None:
+        """Take in new offers, and now and then see which of our orders were cancelled."""
+        for offer in await self._market.offers():
+            accept_by = self._shop.now() + timedelta(seconds=offer.accept_within_s)
+            order = self._shop.ledger.add_offer(self._market.name, offer, accept_by)
+            if order is not None:
+                log.info(
+                    "offer_received",
+                    order=order.id,
+                    offer=offer.offer_id,
+                    payout=str(offer.payout),
+                    seconds_left=round(offer.accept_within_s),
+                )
+                self._shop.meshes.warm()
+                self._wake()
+        if self._shop.now() - self.remote_checked >= timedelta(seconds=self._shop.pace.remote_s):
+            self.remote_checked = self._shop.now()
+            await self._look_for_cancelled()
+
+    async def _look_for_cancelled(self) -> None:
+        for order in self._shop.ledger.orders(open_only=True):
+            if order.marketplace != self._market.name or order.dossier.remote is None:
+                continue
+            remote = await self._market.order(order.dossier.remote.order_id)
+            if remote.state is RemoteState.CANCELLED:
+                try:
+                    await self._cancelled(order)
+                except Stale:
+                    continue  # it moved meanwhile: seen again at the next look
+
+    async def _cancelled(self, order: Order) -> None:
+        """Before anything was printed the order just ends; a print that runs is a person's to stop."""
+        if order.state in _BEFORE_PRINT:
+            self._shop.ledger.move(order, OrderMove(to=State.CANCELLED, event="cancelled", data={"by": self._market.name}))
+        elif self._shop.ledger.question(order.id, Step.HOLD) is None:
+            choices = {"cancel": "stop the print if it runs, and end the order", "retry": "go on all the same"}
+            hold = Hold("cancelled_by_marketplace", f"{self._market.name} cancelled order {order.id}, and it was begun already.", choices)
+            self._shop.ledger.ask(order, hold.question())
+            move = OrderMove(to=State.ON_HOLD, event="on_hold", data={"reason": hold.reason}, resume_state=order.state)
+            self._shop.ledger.move(order, move)
+        else:
+            return
+        text = f"{self._market.name} cancelled order {order.id}."
+        await self._shop.notifier.notify(
+            Notice(event="order_cancelled", title="Order cancelled", text=text, urgency=Urgency.ALARM, order_id=order.id)
+        )
+
+    def away(self, error: AgentError) -> float:
+        """Seconds until the next try; told once."""
+        self._lost += 1
+        if self._lost == 1:
+            log.warning("marketplace_lost", marketplace=self._market.name, why=error.told())
+        asked_s = error.retry_after_s if isinstance(error, Transient) else None
+        return max(asked_s or 0.0, min(_LONGEST_PAUSE_S, 2.0 ** min(self._lost - 1, 6)))
+
+    def _back(self) -> None:
+        if self._lost:
+            log.info("marketplace_back", marketplace=self._market.name, after_tries=self._lost)
+            self._lost = 0

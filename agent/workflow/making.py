@@ -1,0 +1,181 @@
+"""Fetch, check, slice: the same work whether it is done for a quote or for an order, and never done twice."""
+
+from collections.abc import Sequence
+from itertools import count
+
+from agent.domain.decision import Quote
+from agent.domain.errors import Refused
+from agent.domain.mesh import MeshReport, Verdict
+from agent.domain.offer import Item
+from agent.domain.order import Dossier, Order
+from agent.domain.plate import Part, PrintSettings, SlicedPlate
+from agent.domain.printer import BedState, PrinterFacts
+from agent.ports.slicer import SliceWork
+from agent.workflow.shop import Shop
+
+_DENSITY_G_MM3 = 0.00125
+_SECONDS_PER_GRAM = 220
+_SHELL_SHARE = 0.25
+"""For estimates only, and marked as such: how much of a small part is walls whatever its infill."""
+
+
+async def fetched(order: Order, shop: Shop) -> Dossier:
+    """The dossier with every model in the store, each by the sha256 that was announced."""
+    dossier = order.dossier
+    market = shop.marketplaces[order.marketplace]
+    remote_id = dossier.remote.order_id if dossier.remote else None
+    files = dict(dossier.files)
+    for file in dossier.offer.files:
+        if file.file_id in files:
+            continue
+        if file.bytes > shop.largest_file_bytes:
+            raise Refused(
+                f"{file.name} is {file.bytes / 1e6:.0f} MB; at most {shop.largest_file_bytes / 1e6:.0f} MB are taken.",
+                hint="Raise [files] max_file_mb if the machine can bear it.",
+                code="file_too_large",
+            )
+        if not shop.store.has(file.sha256):
+            shop.store.require_room()
+            temporary = shop.store.new_temporary(".stl")
+            try:
+                await market.fetch(dossier.offer.offer_id, remote_id, file.file_id, temporary, shop.largest_file_bytes)
+                shop.store.adopt(temporary, file.sha256)
+            finally:
+                temporary.unlink(missing_ok=True)
+        files[file.file_id] = file.sha256
+    return dossier.model_copy(update={"files": files})
+
+
+async def inspected(dossier: Dossier, shop: Shop) -> Dossier:
+    """The dossier with a verdict on every model."""
+    meshes = dict(dossier.meshes)
+    for file_id, sha256 in dossier.files.items():
+        if file_id not in meshes:
+            meshes[file_id] = await shop.meshes.inspect(sha256)
+    return dossier.model_copy(update={"meshes": meshes})
+
+
+def settings_of(item: Item) -> PrintSettings:
+    return PrintSettings(
+        material=item.material,
+        color=item.color,
+        infill_percent=item.infill_percent,
+        supports=item.supports,
+        layer_height_mm=item.layer_height_mm,
+    )
+
+
+def _part(item: Item, report: MeshReport) -> Part:
+    return Part(
+        item_id=item.item_id,
+        mesh_sha256=report.canonical_sha256,
+        quantity=item.quantity,
+        size_mm=report.bounding_box_mm,
+        volume_mm3=report.volume_mm3,
+    )
+
+
+def groups(dossier: Dossier) -> list[tuple[PrintSettings, list[Part]]]:
+    """Items that share all their settings can share a plate."""
+    found: dict[PrintSettings, list[Part]] = {}
+    for item in dossier.offer.items:
+        report = dossier.meshes[item.file_id]
+        if report.verdict in (Verdict.PRINT, Verdict.REPAIRED) or report.canonical_sha256:
+            found.setdefault(settings_of(item), []).append(_part(item, report))
+    return list(found.items())
+
+
+def candidates(settings: PrintSettings, parts: Sequence[Part], dossier: Dossier, shop: Shop) -> list[PrinterFacts]:
+    """Printers that can make every one of these parts; those that could begin at once come first."""
+    makers = dossier.decision.printers if dossier.decision else {}
+    beds, taken = shop.ledger.beds(), {job.printer for job in shop.ledger.active_jobs()}
+    able = [
+        facts
+        for facts in shop.facts()
+        if facts.loaded(settings.material, settings.color) and all(facts.name in makers.get(part.item_id, [facts.name]) for part in parts)
+    ]
+
+    def busy(facts: PrinterFacts) -> bool:
+        bed = beds.get(facts.name)
+        return facts.name in taken or bed is None or bed.state is not BedState.FREE
+
+    return sorted(able, key=busy)
+
+
+async def sliced(dossier: Dossier, shop: Shop) -> list[SlicedPlate]:
+    """Every plate of the order with its G-code in the store. Refused where no printer can make some part."""
+    plates: list[SlicedPlate] = []
+    for settings, parts in groups(dossier):
+        able = candidates(settings, parts, dossier, shop)
+        if not able:
+            raise Refused(
+                f"No printer has {settings.material} {settings.color.name} loaded on a bed that takes these parts.",
+                hint="Load the material, write it into the printer's file, and try again.",
+                code="no_printer",
+            )
+        plates += await _sliced_by_first_able(settings, parts, able, len(plates) + 1, shop)
+    return plates
+
+
+async def _sliced_by_first_able(
+    settings: PrintSettings, parts: list[Part], able: list[PrinterFacts], number: int, shop: Shop
+) -> list[SlicedPlate]:
+    """Each profile is tried once: the same profile makes the same G-code. Where all refuse, the first one's words are told."""
+    refusals: list[Refused] = []
+    for facts in _one_a_profile(able):
+        try:
+            return await _slice_group(settings, parts, facts, number, shop)
+        except Refused as refused:
+            refusals.append(refused)
+    raise refusals[0]
+
+
+def _one_a_profile(able: Sequence[PrinterFacts]) -> list[PrinterFacts]:
+    first: dict[str, PrinterFacts] = {}
+    for facts in able:
+        first.setdefault(facts.profile, facts)
+    return list(first.values())
+
+
+async def _slice_group(settings: PrintSettings, parts: list[Part], facts: PrinterFacts, number: int, shop: Shop) -> list[SlicedPlate]:
+    slicer = shop.slicers[facts.slicer]
+    work = SliceWork(parts=parts, settings=settings, printer=facts, first_number=number)
+    key = slicer.key(work)
+    known = shop.ledger.sliced(key)
+    if known is not None and all(shop.store.has(plate.gcode_sha256) for plate in known):
+        return [plate.model_copy(update={"number": n}) for plate, n in zip(known, count(number), strict=False)]
+    shop.store.require_room()
+    async with shop.slicing:
+        plates = await slicer.slice(work)
+    shop.ledger.remember_slice(key, plates)
+    return plates
+
+
+def quote(plates: Sequence[SlicedPlate]) -> Quote:
+    """What slicing in full says."""
+    unproved = [
+        f"plate {plate.number}: {line.check} should be {line.expected}, is {line.found}"
+        for plate in plates
+        for line in plate.failed_proof()
+    ]
+    return Quote(
+        printer=", ".join(sorted({plate.profile for plate in plates})),
+        ok=not unproved,
+        reasons=unproved,
+        print_seconds=sum(plate.print_seconds for plate in plates),
+        filament_g=round(sum(plate.filament_g for plate in plates), 2),
+        plates=len(plates),
+    )
+
+
+def estimate(dossier: Dossier) -> Quote | None:
+    """From volume and infill alone; None where not even a volume is known."""
+    grams = 0.0
+    for item in dossier.offer.items:
+        report = dossier.meshes.get(item.file_id)
+        volume = report.volume_mm3 if report else item.volume_mm3
+        if volume is None:
+            return None
+        filled = _SHELL_SHARE + (1 - _SHELL_SHARE) * item.infill_percent / 100
+        grams += item.quantity * volume * _DENSITY_G_MM3 * filled
+    return Quote(printer="", ok=True, print_seconds=round(grams * _SECONDS_PER_GRAM), filament_g=round(grams, 1), plates=0, estimated=True)

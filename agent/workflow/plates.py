@@ -1,0 +1,88 @@
+"""Which plate goes to which printer, and an order's plates on their way."""
+
+from collections.abc import Sequence
+
+from agent.domain.job import HOLDS_PRINTER, Job, JobState
+from agent.domain.order import Order
+from agent.domain.plate import SlicedPlate
+from agent.domain.printer import BedState, PrinterFacts
+from agent.domain.question import Step
+from agent.workflow.print_once import Moved, advance, ask_about_bad_end, bed_question
+from agent.workflow.shop import Shop
+from agent.workflow.steps import Hold, Outcome, Wait
+
+_LOOK_AGAIN = (JobState.CLAIMED, JobState.FAILED, JobState.CANCELLED)
+
+
+def able_printers(plate: SlicedPlate, shop: Shop) -> list[PrinterFacts]:
+    """Printers this very G-code was made for, with its material loaded."""
+    return [
+        facts
+        for facts in shop.facts()
+        if facts.profile == plate.profile and facts.loaded(plate.settings.material, plate.settings.color) is not None
+    ]
+
+
+def claim_next(order: Order, shop: Shop) -> bool:
+    """Claim a printer for as many waiting plates as can be had now; True where the order has a job. Asks for beds nobody vouched for."""
+    jobs = shop.ledger.jobs(order.id)
+    taken = {job.plate for job in jobs if job.state in HOLDS_PRINTER or job.state is JobState.HARVESTED}
+    for plate in order.dossier.plates:
+        if plate.number not in taken and not _claim(order, plate, shop):
+            _ask_for_beds(order, plate, shop)
+    return any(job.state in HOLDS_PRINTER for job in shop.ledger.jobs(order.id))
+
+
+def _claim(order: Order, plate: SlicedPlate, shop: Shop) -> Job | None:
+    for facts in able_printers(plate, shop):
+        job = shop.ledger.claim(order.id, plate.number, facts.name, plate.gcode_sha256)
+        if job is not None:
+            return job
+    return None
+
+
+def _ask_for_beds(order: Order, plate: SlicedPlate, shop: Shop) -> None:
+    beds, taken = shop.ledger.beds(), {job.printer for job in shop.ledger.active_jobs()}
+    asked = {question.printer for question in shop.ledger.open_questions() if question.step is Step.BED}
+    for facts in able_printers(plate, shop):
+        bed = beds.get(facts.name)
+        if facts.name in taken or facts.name in asked or (bed is not None and bed.state is BedState.FREE):
+            continue
+        text = f"Order {order.id} waits for {facts.name}, whose bed is not known to be free. Look at it, clear it, and say so."
+        shop.ledger.ask(order, bed_question(text), facts.name)
+
+
+async def advance_all(order: Order, shop: Shop) -> Outcome | None:
+    """Move every job of the order; None when every plate was harvested."""
+    for job in shop.ledger.jobs(order.id):
+        if job.state in (JobState.FAILED, JobState.CANCELLED):
+            return ask_about_bad_end(job, shop)
+    waits: list[float] = []
+    for job in shop.ledger.jobs(order.id):
+        if job.state not in HOLDS_PRINTER:
+            continue
+        outcome = await _as_far_as_it_goes(order, job, shop)
+        if isinstance(outcome, Hold):
+            return outcome
+        if isinstance(outcome, Wait) and outcome.seconds is not None:
+            waits.append(outcome.seconds)
+    if _harvested(order, shop.ledger.jobs(order.id)):
+        return None
+    claim_next(order, shop)
+    undecided = any(job.state in _LOOK_AGAIN for job in shop.ledger.jobs(order.id))
+    return Wait(0.0) if undecided else Wait(min(waits, default=None))
+
+
+async def _as_far_as_it_goes(order: Order, job: Job, shop: Shop) -> Outcome:
+    while True:
+        outcome = await advance(order, job, shop)
+        if not isinstance(outcome, Moved):
+            return outcome
+        job = next(known for known in shop.ledger.jobs(order.id) if known.id == job.id)
+        if job.state not in HOLDS_PRINTER:
+            return Wait(None)
+
+
+def _harvested(order: Order, jobs: Sequence[Job]) -> bool:
+    done = {job.plate for job in jobs if job.state is JobState.HARVESTED}
+    return all(plate.number in done for plate in order.dossier.plates)

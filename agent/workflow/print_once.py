@@ -1,0 +1,235 @@
+"""Printing once. The printer is the truth, the ledger is the intent; what cannot be known is asked, never guessed.
+
+CLAIMED    the printer and its free bed are ours            -> upload (repeatable)
+UPLOADED   the file lies on the printer                     -> look; intent + STARTING in one commit; send start once
+STARTING   a start was, or may have been, sent              -> observe only: adopt, disprove, or ask
+PRINTING   the printer named the job as active              -> observe until it ends
+FINISHED   it ended well; the part is on the bed            -> wait until the bed was cleared
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agent.domain.errors import Refused, Transient
+from agent.domain.intent import Act, Intent
+from agent.domain.job import Job, JobState
+from agent.domain.order import Order
+from agent.domain.printer import ENDED, BedState, PrinterObservation, PrinterState
+from agent.domain.question import NewQuestion, Step
+from agent.ports.notifier import Notice, Urgency
+from agent.ports.printer import Printer
+from agent.workflow.shop import Shop
+from agent.workflow.steps import CANCEL, Hold, Outcome, Wait
+
+_END_STATES = {
+    PrinterState.FINISHED: JobState.FINISHED,
+    PrinterState.CANCELLED: JobState.CANCELLED,
+    PrinterState.FAILED: JobState.FAILED,
+}
+_REPRINT = {"reprint": "print this plate again, once the bed was cleared"}
+_DID_IT_START = {
+    "never": "it never started: start it",
+    "printing": "it is printing now, or paused: watch it",
+    "printed": "it printed and the part is good",
+    "failed": "it started and did not end well: print it again, once the bed was cleared",
+}
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The job is in another state now: look again at once."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One job with all that is needed to move it."""
+
+    order: Order
+    job: Job
+    printer: Printer
+    shop: Shop
+
+    def ask(self, reason: str, text: str, choices: dict[str, str]) -> Hold:
+        return Hold(reason, text, {**choices, **CANCEL}, {"job": self.job.remote_name})
+
+
+async def advance(order: Order, job: Job, shop: Shop) -> Outcome | Moved:
+    """One step of one job."""
+    case = _Case(order, job, shop.printers[job.printer], shop)
+    match job.state:
+        case JobState.CLAIMED:
+            return await _upload(case)
+        case JobState.UPLOADED:
+            return await _start(case)
+        case JobState.STARTING:
+            return await _settle_start(case)
+        case JobState.PRINTING:
+            return await _watch(case)
+        case JobState.FINISHED:
+            return await _harvest(case)
+    return Moved()
+
+
+async def _upload(case: _Case) -> Outcome | Moved:
+    await case.printer.upload(case.shop.store.path(case.job.gcode_sha256), case.job.remote_name)
+    case.shop.ledger.move_job(case.job, JobState.UPLOADED, "uploaded", {})
+    return Moved()
+
+
+async def _start(case: _Case) -> Outcome | Moved:
+    seen = await case.printer.observe()
+    if seen.state is PrinterState.OFFLINE:
+        return Wait(case.shop.pace.printer_away_s)
+    if (began := await _began_already(case, seen)) is not None:
+        return began
+    if seen.busy:
+        return _somebody_elses(case, seen)
+    bed = case.shop.ledger.beds().get(case.job.printer)
+    if bed is None or bed.state is not BedState.FREE:
+        return _ask_for_bed(
+            case, f"The bed of {case.job.printer} is no longer known to be free. Clear it and say so; the print then starts."
+        )
+    job, intent = case.shop.ledger.open_start(case.job)
+    try:
+        await case.printer.start(job.remote_name)
+    except Transient as lost:
+        # Not known whether it arrived: from here on the printer is only observed.
+        case.shop.ledger.record(case.order.id, "start_unconfirmed", {"job": job.remote_name, "why": str(lost)})
+    except Refused as refused:
+        case.shop.ledger.move_job(job, JobState.UPLOADED, "start_refused", {"why": str(refused)}, BedState.FREE, intent)
+        return case.ask("start_refused", f"{job.printer} refused to start: {refused.told()}", {"retry": "try to start it again"})
+    return Moved()
+
+
+async def _began_already(case: _Case, seen: PrinterObservation) -> Moved | None:
+    """A person pressed Print on our file, or a start that was thought lost came late: taken over, and never started again."""
+    ours = seen.remote_name == case.job.remote_name
+    if ours and seen.busy:
+        case.shop.ledger.move_job(case.job, JobState.PRINTING, "printing", {"begun": "not by this start"}, BedState.OCCUPIED)
+        return Moved()
+    if ours and seen.state in ENDED:
+        return _ended(case, seen)
+    asked_before = any(
+        event.kind == "start_intended" and event.data.get("job") == case.job.remote_name for event in case.shop.ledger.events(case.order.id)
+    )
+    end = await case.printer.outcome(case.job.remote_name) if asked_before else None
+    return None if end is None else _ended(case, end)
+
+
+async def _settle_start(case: _Case) -> Outcome | Moved:
+    """A start is on its way, or was when an earlier process died. Nothing is sent here."""
+    shop, job = case.shop, case.job
+    intent = shop.ledger.open_intent(case.order.id, Act.START, job.remote_name)
+    seen = await case.printer.observe()
+    if seen.state is PrinterState.OFFLINE:
+        return Wait(shop.pace.printer_away_s)
+    ours = seen.remote_name == job.remote_name
+    if ours and seen.busy:
+        shop.ledger.move_job(job, JobState.PRINTING, "printing", {"progress": seen.progress}, settles=intent)
+        return Moved()
+    end = seen if ours and seen.state in ENDED else await case.printer.outcome(job.remote_name)
+    if end is not None:
+        return _ended(case, end, intent)
+    return await _perhaps_never_started(case, intent, seen)
+
+
+async def _perhaps_never_started(case: _Case, intent: Intent | None, seen: PrinterObservation) -> Outcome | Moved:
+    shop, job = case.shop, case.job
+    age = shop.now() - intent.opened_at if intent else timedelta.max
+    if age < timedelta(seconds=shop.pace.request_on_its_way_s):
+        return Wait(shop.pace.confirm_start_s)
+    if not seen.busy and await case.printer.never_started(job.remote_name):
+        shop.ledger.move_job(job, JobState.UPLOADED, "never_started", {"proved_by": "printer"}, BedState.FREE, intent)
+        return Moved()
+    if age < timedelta(seconds=shop.pace.start_may_take_s):
+        return Wait(shop.pace.confirm_start_s)
+    return case.ask(
+        "start_unknown",
+        f"A start of {job.remote_name} was sent to {job.printer}, and the printer cannot say what became of it "
+        f"(it is {seen.state}{' with ' + seen.remote_name if seen.remote_name else ''} now). Look at the printer: what happened?",
+        _DID_IT_START,
+    )
+
+
+async def _watch(case: _Case) -> Outcome | Moved:
+    seen = await case.printer.observe()
+    if seen.remote_name == case.job.remote_name:
+        if seen.state in ENDED:
+            return _ended(case, seen)
+        if seen.busy:
+            return Wait(case.shop.pace.printing_s)
+    if seen.state is PrinterState.OFFLINE:
+        return await _away(case, seen)
+    end = await case.printer.outcome(case.job.remote_name)
+    if end is not None:
+        return _ended(case, end)
+    return case.ask(
+        "end_unknown",
+        f"{case.job.printer} no longer shows {case.job.remote_name} and has no record of how it ended. Look at the printer: what happened?",
+        _DID_IT_START,
+    )
+
+
+async def _away(case: _Case, seen: PrinterObservation) -> Outcome | Moved:
+    """A printer that halted says so in its history once it can be asked; one that is only unreachable may print on."""
+    try:
+        end = await case.printer.outcome(case.job.remote_name) if seen.reason else None
+    except Transient:
+        end = None  # away altogether: nothing is known, and nothing need be done but look again
+    if end is not None and end.state is not PrinterState.FINISHED:
+        return _ended(case, end.model_copy(update={"reason": end.reason or seen.reason}))
+    return Wait(case.shop.pace.printer_away_s)
+
+
+def _ended(case: _Case, seen: PrinterObservation, intent: Intent | None = None) -> Moved:
+    to = _END_STATES[seen.state]
+    case.shop.ledger.move_job(case.job, to, f"print_{to}", {"why": seen.reason} if seen.reason else {}, BedState.OCCUPIED, intent)
+    return Moved()
+
+
+def ask_about_bad_end(job: Job, shop: Shop) -> Hold:
+    """A job that failed or was cancelled: whether to print the plate again is a person's to say."""
+    how = "was cancelled" if job.state is JobState.CANCELLED else "failed"
+    told = [
+        str(event.data["why"])
+        for event in shop.ledger.events(job.order_id)
+        if event.data.get("job") == job.remote_name and "why" in event.data
+    ]
+    why = f": {told[-1]}" if told else ""
+    text = f"The print {job.remote_name} (plate {job.plate}) on {job.printer} {how}{why}. Look at the printer, then decide."
+    return Hold(f"print_{job.state}", text, {**_REPRINT, **CANCEL}, {"job": job.remote_name})
+
+
+async def _harvest(case: _Case) -> Outcome | Moved:
+    job, shop = case.job, case.shop
+    if case.printer.facts.clears_its_own_bed:
+        shop.ledger.move_job(job, JobState.HARVESTED, "harvested", {"by": "the printer clears its own bed"}, BedState.FREE)
+        return Moved()
+    bed, asked = shop.ledger.beds()[job.printer], shop.ledger.question(case.order.id, Step.BED, job.printer)
+    if bed.state is BedState.FREE:
+        shop.ledger.move_job(job, JobState.HARVESTED, "harvested", {"by": bed.said_by})
+        if asked is not None:
+            shop.ledger.settle_question(asked)
+        return Moved()
+    if asked is None:
+        text = f"{job.printer} has finished plate {job.plate} of order {case.order.id}. Take the part off and say that the bed is clear."
+        await shop.notifier.notify(
+            Notice(event="print_finished", title=f"{job.printer} is done", text=text, urgency=Urgency.ACT, order_id=case.order.id)
+        )
+        return _ask_for_bed(case, text)
+    return Wait(None)
+
+
+def _ask_for_bed(case: _Case, text: str) -> Outcome:
+    case.shop.ledger.ask(case.order, bed_question(text), case.job.printer)
+    return Wait(None)
+
+
+def bed_question(text: str) -> NewQuestion:
+    return NewQuestion(step=Step.BED, text=text, choices={"clear": "the bed is clear"})
+
+
+def _somebody_elses(case: _Case, seen: PrinterObservation) -> Outcome | Moved:
+    """The printer works for somebody else. Its bed is no longer free, and nothing of theirs is touched."""
+    case.shop.ledger.set_bed(case.job.printer, BedState.UNKNOWN, f"is {seen.state} with {seen.remote_name or 'a job of its own'}")
+    return Wait(case.shop.pace.idle_printer_s)

@@ -1,0 +1,195 @@
+"""The loop: asks every due order's handler to move it on, and writes down what came of it.
+
+One row an order, at most one handler at work on it, none while it waits. The only broad `except` of the product is here:
+a bug puts its own order on hold with the traceback in its history, and every other order goes on.
+"""
+
+import asyncio
+import contextlib
+import traceback
+from datetime import datetime
+
+import structlog
+
+from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
+from agent.domain.order import ENDED, Order, State
+from agent.domain.question import Step
+from agent.ports.ledger import OrderMove, Stale
+from agent.ports.notifier import Notice, Urgency
+from agent.workflow.order_path import HANDLERS
+from agent.workflow.shop import Shop
+from agent.workflow.steps import CANCEL, RETRY, Go, Hold, Wait
+
+log = structlog.get_logger()
+
+TICK_S = 1.0
+"""How long an answer given by another process (the commands) may lie before it is seen."""
+AT_ONCE = 32
+TELL_AFTER_TRIES = 4
+LEDGER_PAUSE_S = 5.0
+
+
+class Reconciler:
+    """Runs until cancelled; `drain` lets handlers that are at work finish."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._woken = asyncio.Event()
+        self._not_before: dict[str, datetime] = {}
+
+    def wake(self) -> None:
+        """Something is due: look now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        while True:
+            self._woken.clear()
+            pause_s = self._begin_due()
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._woken.wait()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for the handlers at work; those that take longer are cancelled and looked at again after the next start."""
+        tasks = list(self._at_work.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _begin_due(self) -> float:
+        """Start a handler for each due order that has none; returns how long there is nothing more to do."""
+        try:
+            now = self._shop.now()
+            for order_id in self._shop.ledger.due(now, AT_ONCE + len(self._at_work)):
+                if self._may_begin(order_id, now):
+                    self._begin(order_id)
+            return self._pause(now)
+        except (Transient, NeedsOperator) as error:
+            log.error("ledger_unavailable", why=error.told())
+            return TICK_S
+
+    def _may_begin(self, order_id: str, now: datetime) -> bool:
+        if self._not_before.get(order_id, now) > now:
+            return False
+        self._not_before.pop(order_id, None)
+        return order_id not in self._at_work and len(self._at_work) < AT_ONCE
+
+    def _begin(self, order_id: str) -> None:
+        task = asyncio.create_task(self.reconcile(order_id), name=f"order {order_id}")
+        self._at_work[order_id] = task
+        task.add_done_callback(lambda _done: self._ended(order_id))
+
+    def _ended(self, order_id: str) -> None:
+        self._at_work.pop(order_id, None)
+        self._woken.set()
+
+    def _pause(self, now: datetime) -> float:
+        due = self._shop.ledger.next_due_after(now)
+        return TICK_S if due is None else min(TICK_S, (due - now).total_seconds())
+
+    async def reconcile(self, order_id: str) -> None:
+        """One order as far as it goes now."""
+        with structlog.contextvars.bound_contextvars(order=order_id):
+            try:
+                order = self._shop.ledger.order(order_id)
+                while order.state not in ENDED:
+                    outcome = await HANDLERS[order.state](order, self._shop)
+                    if isinstance(outcome, Wait):
+                        due = None if outcome.seconds is None else self._shop.after(outcome.seconds)
+                        self._shop.ledger.wait(order, due)
+                        return
+                    order = await self._apply(order, outcome)
+            except Stale:
+                return  # somebody else moved it; it is due and is read again
+            except AgentError as error:
+                await self._after_error(order_id, error)
+            except Exception:  # noqa: BLE001 (the one broad except, see the module's docstring)
+                await self._after_bug(order_id)
+
+    async def _apply(self, order: Order, outcome: Go | Hold) -> Order:
+        if isinstance(outcome, Hold):
+            return await self._hold(order, outcome)
+        moved = self._shop.ledger.move(
+            order,
+            OrderMove(
+                to=outcome.to,
+                event=outcome.event,
+                data=outcome.data,
+                dossier=outcome.dossier,
+                resume_state=outcome.resume,
+                settles_question=outcome.settles.id if outcome.settles else None,
+            ),
+        )
+        log.info(outcome.event, state=moved.state, **_briefly(outcome.data))
+        return moved
+
+    async def _hold(self, order: Order, hold: Hold) -> Order:
+        """The question first: an order on hold without one would wait for ever."""
+        stale = self._shop.ledger.question(order.id, Step.HOLD)
+        if stale is not None:
+            self._shop.ledger.settle_question(stale)
+        self._shop.ledger.ask(order, hold.question())
+        move = OrderMove(to=State.ON_HOLD, event="on_hold", data={"reason": hold.reason}, dossier=hold.dossier, resume_state=order.state)
+        held = self._shop.ledger.move(order, move)
+        log.warning("on_hold", reason=hold.reason, text=hold.text)
+        notice = Notice(event="on_hold", title=f"Order {order.id} needs you", text=hold.text, urgency=Urgency.ALARM, order_id=order.id)
+        await self._shop.notifier.notify(notice)
+        return held
+
+    async def _after_error(self, order_id: str, error: AgentError) -> None:
+        try:
+            order = self._shop.ledger.order(order_id)
+            if isinstance(error, Refused) or (isinstance(error, NeedsOperator) and error.code != "disk_full"):
+                await self._hold(order, Hold(error.code or "refused", error.told(), {**RETRY, **CANCEL}))
+            else:
+                await self._try_again(order, error)
+        except Stale:
+            return
+        except AgentError as worse:
+            self._not_recorded(order_id, worse)
+
+    async def _try_again(self, order: Order, error: AgentError) -> None:
+        pace, tries = self._shop.pace, order.tries + 1
+        asked_s = error.retry_after_s if isinstance(error, Transient) else None
+        pause_s = min(pace.longest_retry_s, max(asked_s or 0.0, pace.first_retry_s * 2 ** min(tries - 1, 12)))
+        if order.state is State.OFFERED:
+            pause_s = min(pause_s, max(1.0, (order.accept_by - self._shop.now()).total_seconds() / 4))
+        log.warning("will_try_again", tries=tries, in_s=round(pause_s, 1), why=error.told())
+        if tries in (1, TELL_AFTER_TRIES):
+            self._shop.ledger.record(order.id, "will_try_again", {"tries": tries, "why": error.told(), "state": order.state})
+            order = self._shop.ledger.order(order.id)
+        if tries == TELL_AFTER_TRIES:
+            notice = Notice(
+                event="still_failing", title=f"Order {order.id} cannot go on", text=error.told(), urgency=Urgency.ALARM, order_id=order.id
+            )
+            await self._shop.notifier.notify(notice)
+        self._shop.ledger.wait(order, self._shop.after(pause_s), tries)
+
+    async def _after_bug(self, order_id: str) -> None:
+        trace = traceback.format_exc()
+        log.error("bug", traceback=trace)
+        try:
+            self._shop.ledger.record(order_id, "bug", {"traceback": trace[-4000:]})
+            last = trace.strip().splitlines()[-1]
+            text = f"A fault of the agent stopped this order: {last}. Its history has the details; every other order goes on."
+            order = self._shop.ledger.order(order_id)
+            if order.state is not State.ON_HOLD:
+                await self._hold(order, Hold("bug", text, {**RETRY, **CANCEL}))
+            else:
+                self._shop.ledger.wait(order, self._shop.after(self._shop.pace.longest_retry_s))
+        except AgentError as worse:
+            self._not_recorded(order_id, worse)
+
+    def _not_recorded(self, order_id: str, why: AgentError) -> None:
+        """A full disk cannot take its own record: the last truth stands, and the order is looked at again a little later."""
+        log.error("not_recorded", why=why.told())
+        self._not_before[order_id] = self._shop.after(LEDGER_PAUSE_S)
+
+
+def _briefly(data: dict[str, object]) -> dict[str, object]:
+    """For the log; the ledger has it all."""
+    return {key: value for key, value in data.items() if isinstance(value, str | int | float | bool) and len(str(value)) <= 200}

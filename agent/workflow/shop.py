@@ -1,0 +1,63 @@
+"""What the handlers work with: the ledger, the adapters and the rules, put together once by the wiring."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from agent.domain.printer import PrinterFacts
+from agent.ports.files import FileStore
+from agent.ports.ledger import Ledger
+from agent.ports.marketplace import Marketplace
+from agent.ports.meshes import MeshInspector
+from agent.ports.notifier import Notifier
+from agent.ports.printer import Printer
+from agent.ports.slicer import Slicer
+from agent.workflow.acceptance import Policy
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often things are looked at, and how long the answers may take. Seconds."""
+
+    confirm_start_s: float = 0.1
+    """Between two looks at a printer that was just asked to start."""
+    start_may_take_s: float = 30.0
+    """A start that the printer neither shows nor denies after this long is asked of a person."""
+    request_on_its_way_s: float = 10.0
+    """For this long a start that was sent by a dead process may still arrive; only then can 'it never started' be believed."""
+    printing_s: float = 2.0
+    idle_printer_s: float = 5.0
+    printer_away_s: float = 5.0
+    label_s: float = 20.0
+    remote_s: float = 60.0
+    first_retry_s: float = 1.0
+    longest_retry_s: float = 300.0
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One operator's workshop as the workflow sees it."""
+
+    ledger: Ledger
+    store: FileStore
+    marketplaces: Mapping[str, Marketplace]
+    printers: Mapping[str, Printer]
+    slicers: Mapping[str, Slicer]
+    """By the name a printer's file gives: prusaslicer, …"""
+    meshes: MeshInspector
+    notifier: Notifier
+    policy: Policy
+    now: Callable[[], datetime]
+    largest_file_bytes: int
+    local_now: Callable[[], datetime]
+    """The same instant with the operator's time zone, for opening hours."""
+    slicing: asyncio.Semaphore
+    """As many slicers at once as the machine was said to bear."""
+    pace: Pace = field(default_factory=Pace)
+
+    def facts(self) -> list[PrinterFacts]:
+        return [printer.facts for printer in self.printers.values()]
+
+    def after(self, seconds: float) -> datetime:
+        return self.now() + timedelta(seconds=seconds)

@@ -1,0 +1,97 @@
+"""What the agent adds between an offer and a printer that prints, over the bare slicer and a bare upload-and-start.
+
+Side by side in one run, in turn: A slices a 20 mm cube with prusa-slicer and the agent's own flat profile, and uploads it with
+print=true; B makes an offer on the sandbox marketplace and lets a running, idle daemon do everything: see it, fetch, check, slice,
+prove, decide, accept, upload, start. Both clocks stop when OctoPrint says that it prints. `make bench`, or
+`python -m bench.order_to_printing [PAIRS]`.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from agent.domain.offer import Supports
+from agent.domain.plate import PrintSettings
+from agent.domain.printer import BedState
+from agent.domain.values import Color
+from agent.sandbox.marketplace.server import SandboxMarketplace
+from agent.sandbox.models import cube, write_binary_stl
+from agent.slicers.profiles import ProfileLibrary, as_ini, default_profiles_dir
+from tests.rigs.agent_process import AgentHome, Desk, wait_until
+from tests.rigs.octoprint_server import OctoPrintServer, running_octoprint
+
+ALLOWED_S = 0.3
+_INFILL = 15
+
+
+def main(pairs: int = 7) -> int:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "octoprint").mkdir()
+        with running_octoprint(folder / "octoprint") as octoprint, SandboxMarketplace() as market:
+            home = AgentHome(folder / "home")
+            home.add_marketplace(market.url, market.token, poll_interval_s=5)
+            home.add_octoprint("mk3s", octoprint.url, octoprint.api_key)
+            with home.desk() as desk, home.running():
+                wait_until(lambda: home.logged("ready"), "the daemon is up")
+                rows = [_pair(n, folder, octoprint, market, desk) for n in range(pairs + 1)][1:]  # the first warms both up
+    return _tell(rows)
+
+
+def _pair(n: int, folder: Path, octoprint: OctoPrintServer, market: SandboxMarketplace, desk: Desk) -> tuple[float, float]:
+    """Seconds of A and of B, on a cube of another size each time, so that nothing is known already."""
+    model = write_binary_stl(folder / f"cube-{n}.stl", cube(20 + n / 1000))
+    bare = _timed(octoprint, lambda: _bare(model, folder, octoprint))
+    octoprint.wait_for("Operational", within_s=120)
+    desk.ledger.set_bed("mk3s", BedState.FREE, "the benchmark")
+    agents = _timed(octoprint, lambda: market.add_offer({"files": [{"path": str(model)}], "items": [{"infill_percent": _INFILL}]}))
+    wait_until(lambda: (desk.person.act(), set(desk.states()) == {"closed"})[1], "delivered", 180)
+    print(f"  {n}: bare {bare:.3f} s   agent {agents:.3f} s   added {agents - bare:+.3f} s", flush=True)
+    return bare, agents
+
+
+def _timed(octoprint: OctoPrintServer, act: Callable[[], object]) -> float:
+    """From the act until OctoPrint prints, in seconds; looked at every 5 ms."""
+    with requests.Session() as session:
+        session.headers["X-Api-Key"] = octoprint.api_key
+        session.get(f"{octoprint.url}/api/job", timeout=10)
+        began = time.monotonic()
+        act()
+        while not session.get(f"{octoprint.url}/api/job", timeout=10).json()["state"].startswith(("Printing", "Starting")):
+            time.sleep(0.005)
+        return time.monotonic() - began
+
+
+def _bare(model: Path, folder: Path, octoprint: OctoPrintServer) -> None:
+    settings = PrintSettings(material="PLA", color=Color(name="black", hex="#1a1a1a"), infill_percent=_INFILL, supports=Supports.NO)
+    flat = folder / "flat.ini"
+    flat.write_text(as_ini(ProfileLibrary(default_profiles_dir()).profile("prusa-mk3s").flat(settings)))
+    gcode = folder / "bare.gcode"
+    command = ["prusa-slicer", "--loglevel", "1", "--load", str(flat), "--center", "125,105", "-g", str(model), "-o", str(gcode)]
+    subprocess.run(command, check=True, capture_output=True)
+    with gcode.open("rb") as file:
+        octoprint.api("POST", "files/local", files={"file": ("bare.gcode", file)}, data={"print": "true"})
+
+
+def _tell(rows: list[tuple[float, float]]) -> int:
+    bare, agents = ([row[side] for row in rows] for side in (0, 1))
+    added = [b - a for a, b in rows]
+    for name, values in (
+        ("A bare slicer, upload and start", bare),
+        ("B offer to printing by the agent", agents),
+        ("B - A, pair by pair", added),
+    ):
+        print(f"{name:34} min {min(values):6.3f}   median {statistics.median(values):6.3f}   max {max(values):6.3f} s")
+    met = statistics.median(added) <= ALLOWED_S
+    print(f"{'met' if met else 'NOT MET'}: the agent adds at most {ALLOWED_S} s (median of {len(rows)} pairs)")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(int(argument) for argument in sys.argv[1:])))

@@ -1,0 +1,110 @@
+"""A bench with the real slicer and the shipped profiles, and work to put on it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.domain.offer import Supports
+from agent.domain.plate import Part, PrintSettings, SlicedPlate
+from agent.domain.printer import PrinterFacts
+from agent.domain.values import Color
+from agent.ledger.files import DiskStore
+from agent.meshes.stl import write_canonical
+from agent.ports.slicer import Progress, SliceWork
+from agent.sandbox import models
+from agent.sandbox.models import Mesh
+from agent.slicers.gcode import GcodeFacts, read_facts
+from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
+from agent.slicers.prusaslicer import PrusaSlicer
+
+SHIPPED = ("ender3", "generic-marlin", "prusa-mk3s", "voron-v0")
+BLACK = Color(name="black")
+
+
+def settings(**changed: Any) -> PrintSettings:
+    """PLA, black, 20 % infill, no supports; `changed` replaces some of it."""
+    return PrintSettings(**{"material": "PLA", "color": BLACK, "infill_percent": 20, "supports": Supports.NO, **changed})
+
+
+def printer(profile: str) -> PrinterFacts:
+    return PrinterFacts(
+        name="one",
+        kind="virtual",
+        profile=profile,
+        slicer="prusaslicer",
+        bed_mm=(100, 100, 100),
+        nozzle_mm=0.4,
+        materials=[],
+        profile_materials=[],
+    )
+
+
+def work(*parts: Part, profile: str = "prusa-mk3s", first_number: int = 1, **changed: Any) -> SliceWork:
+    return SliceWork(parts=list(parts), settings=settings(**changed), printer=printer(profile), first_number=first_number)
+
+
+def script(path: Path, body: str) -> str:
+    """A slicer of our own making: it answers --help as PrusaSlicer does; "$out" is where it is to write, then comes `body`."""
+    path.write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "PrusaSlicer-9.9.9 based on Slic3r" && exit 0\nfor out; do :; done\n{body}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@dataclass
+class Bench:
+    """Everything in one folder."""
+
+    folder: Path
+    profiles: ProfileLibrary
+    store: DiskStore
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "Bench":
+        store = DiskStore(folder / "files")
+        store.open()
+        return cls(folder, ProfileLibrary(default_profiles_dir()), store)
+
+    @property
+    def work_dir(self) -> Path:
+        return self.folder / "slicing"
+
+    def slicer(self, **options: Any) -> PrusaSlicer:
+        return PrusaSlicer(self.profiles, self.store, self.work_dir, **options)
+
+    def part(self, mesh: Mesh, item_id: str = "a", quantity: int = 1) -> Part:
+        """The mesh in the store as the mesh check leaves it there: dropped to the bed, centred on it."""
+        corners = np.array(mesh, np.float32)
+        low, high = corners.min((0, 1)), corners.max((0, 1))
+        temporary = self.store.new_temporary(".stl")
+        write_canonical(temporary, corners - np.array([*(low + high)[:2] / 2, low[2]], np.float32))
+        return Part(
+            item_id=item_id,
+            mesh_sha256=self.store.adopt(temporary),
+            quantity=quantity,
+            size_mm=models.size_mm(mesh),
+            volume_mm3=models.volume_mm3(mesh),
+        )
+
+    async def sliced(self, work: SliceWork, progress: Progress | None = None, **options: Any) -> list[SlicedPlate]:
+        return await self.slicer(**options).slice(work, progress)
+
+    async def one(self, work: SliceWork, **options: Any) -> SlicedPlate:
+        (plate,) = await self.sliced(work, **options)
+        return plate
+
+    def gcode(self, plate: SlicedPlate) -> bytes:
+        return self.store.path(plate.gcode_sha256).read_bytes()
+
+    def facts(self, plate: SlicedPlate) -> GcodeFacts:
+        return read_facts(self.store.path(plate.gcode_sha256))
+
+
+def unproved(plate: SlicedPlate) -> set[str]:
+    return {line.check for line in plate.failed_proof()}
+
+
+def found(plate: SlicedPlate, check: str) -> str:
+    """What the proof found where it looked for that."""
+    return next(line.found for line in plate.proof if line.check == check)

@@ -23,6 +23,7 @@ from agent.wire.clock import is_synchronised
 from agent.wiring import build_marketplace, build_printers, build_slicer, file_store, ledger_url, profile_library
 
 Level = Literal["ok", "warning", "error"]
+PROVEN_SLICER = "PrusaSlicer-2.5"
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
@@ -98,9 +99,14 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 def _slicer(settings: Settings) -> Iterator[Finding]:
     slicer = build_slicer(settings, profile_library(settings), file_store(settings))
     try:
-        yield Finding("slicer", "ok", f"{slicer.program}: {slicer.version()}")
+        version = slicer.version()
     except AgentError as error:
         yield _failed("slicer", error)
+        return
+    yield Finding("slicer", "ok", f"{slicer.program}: {version}")
+    if not version.startswith(PROVEN_SLICER):
+        hint = "What it writes may not prove; orders then go on hold. See docs/slicing.md."
+        yield Finding("slicer", "warning", f"only {PROVEN_SLICER} was tried with this agent", hint)
 
 
 def _profiles(settings: Settings) -> Iterator[Finding]:

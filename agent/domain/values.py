@@ -24,6 +24,11 @@ def printable(text: str) -> str:
     return "".join(c if _is_shown(c) else "\N{REPLACEMENT CHARACTER}" for c in lines)
 
 
+def one_line(text: str) -> str:
+    """As `printable`, for names and messages: a line break in one would look like another."""
+    return " ".join(printable(text).split("\n")).replace("\t", " ").strip()
+
+
 def _is_shown(c: str) -> bool:
     """Spaces of every width are, which `isprintable` denies."""
     return c.isprintable() or c in "\n\t" or c in _JOINERS or unicodedata.category(c) == "Zs"
@@ -37,7 +42,12 @@ def _made_printable(text: object) -> object:
 Text = Annotated[str, BeforeValidator(_made_printable), Field(max_length=LONGEST_TEXT)]
 """Untrusted text for people's eyes."""
 
-Name = Annotated[str, BeforeValidator(_made_printable), Field(min_length=1, max_length=200)]
+
+def _made_one_line(text: object) -> object:
+    return one_line(text) if isinstance(text, str) and len(text) <= LONGEST_TEXT else text
+
+
+Name = Annotated[str, BeforeValidator(_made_one_line), Field(min_length=1, max_length=200)]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$")]
 """An identifier given by another system, safe in a URL path and in a file name (never used as a path of its own)."""
 

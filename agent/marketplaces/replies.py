@@ -9,7 +9,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from agent.domain.errors import NeedsOperator, Refused, Transient
-from agent.domain.values import Text
+from agent.domain.values import one_line
 
 PLAIN = {"Accept-Encoding": "identity"}
 """Asked of every server: a compressed answer may unpack to a thousand times its size."""
@@ -18,7 +18,6 @@ _LATER = (408, 425, 429)
 
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 _JSON_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
-_TEXT: TypeAdapter[str] = TypeAdapter(Text)
 
 
 @asynccontextmanager
@@ -101,8 +100,8 @@ def _problem(content: bytes, status: int) -> tuple[str, str]:
 
 
 def printable(text: str) -> str:
-    """The beginning of untrusted text, without control characters: it goes into logs and onto terminals."""
-    return _TEXT.validate_python(text[:300])
+    """The first 300 characters of text from outside, on one line."""
+    return one_line(text[:300])
 
 
 def retry_after_s(answer: httpx.Response) -> float | None:

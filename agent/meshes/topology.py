@@ -5,6 +5,7 @@ A closed surface uses every edge as often one way as the other: it is *balanced*
 """
 
 import itertools
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ Rows = npt.NDArray[np.intp]
 Keys = npt.NDArray[np.uint64]
 
 # Random in every process: a file crafted so that its corners collide here cannot be made beforehand.
-_SALT = np.random.default_rng().integers(2**63, size=3, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+_SALT = np.frombuffer(os.urandom(24), np.uint64) | np.uint64(1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 

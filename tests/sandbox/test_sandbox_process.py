@@ -19,7 +19,7 @@ Process = subprocess.Popen[str]
 
 @pytest.fixture
 def process() -> Iterator[Process]:
-    command = [sys.executable, "-m", "agent.sandbox.marketplace", "--port", "0", "--token", "sesame"]
+    command = [sys.executable, "-m", "agent", "sandbox", "marketplace", "--port", "0", "--token", "sesame"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         yield started
         started.kill()

@@ -37,14 +37,15 @@ def show(folder: Path) -> None:
         market.add_offer({"files": [{"path": str(scene.model)}], "items": [{"infill_percent": 20, "supports": "no"}]})
         settings = load(scene.config)
         with SqlLedger(ledger_url(settings)) as ledger, scene.daemon() as daemon:
-            order = _Follower(settings, ledger, daemon, folder).follow()
+            order = _Follower(settings, ledger, daemon, folder, Console()).follow()
         _tell_end(order, market, scene, settings, time.monotonic() - began)
 
 
 class _Follower:
     """Watches the ledger as `orders show` would, tells what is new, and lets the person act."""
 
-    def __init__(self, settings: Settings, ledger: SqlLedger, daemon: Daemon, folder: Path) -> None:
+    def __init__(self, settings: Settings, ledger: SqlLedger, daemon: Daemon, folder: Path, console: Console) -> None:
+        self._console = console
         self._settings = settings
         self._ledger = ledger
         self._daemon = daemon
@@ -54,7 +55,7 @@ class _Follower:
 
     def follow(self) -> Order:
         with ExitStack() as stack:
-            bar = _PrintBar(self._settings, stack)
+            bar = _PrintBar(self._settings, self._console, stack)
             while time.monotonic() - self._began < LONGEST_S:
                 self._daemon.must_be_up()
                 for order in self._ledger.orders():
@@ -79,15 +80,16 @@ class _Follower:
             self._say(f"  [{NAME}] asked: {question.text.splitlines()[0]} → does it and says so")
 
     def _say(self, text: str) -> None:
-        click.echo(f"{time.monotonic() - self._began:6.1f} s  {text}")
+        # Through the console that draws the bar, which else would be written over.
+        self._console.print(f"{time.monotonic() - self._began:6.1f} s  {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _PrintBar:
     """How far the print is: a bar on a terminal, a line at each quarter elsewhere."""
 
-    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+    def __init__(self, settings: Settings, console: Console, stack: ExitStack) -> None:
         self._printer = next(iter(build_printers(settings).values()))
-        self._console = Console()
+        self._console = console
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stack = stack

@@ -22,7 +22,7 @@ debian_packages() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
-    say "Installing from Debian:$missing (PrusaSlicer is about 180 MB)"
+    say "Installing from Debian:$missing"
     as_root apt-get update -qq
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
@@ -62,7 +62,7 @@ pip_install() { # LOCK
 
 make_venv
 pip_install requirements/agent.lock
-has_slicer || debian_packages prusa-slicer
+has_slicer || { say "PrusaSlicer is about 180 MB to fetch, once"; debian_packages prusa-slicer; }
 if [ "${1:-}" = --dev ]; then
     pip_install requirements/dev.lock
     scripts/octoprint-venv.sh

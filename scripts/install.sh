@@ -39,6 +39,12 @@ find_python() {
     exit 1
 }
 
+# OctoPrint needs a package that has no wheel for every Python.
+can_build() {
+    command -v gcc >/dev/null 2>&1 &&
+        "$venv/bin/python" -c 'import pathlib, sys, sysconfig; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").is_file())'
+}
+
 has_slicer() { command -v prusa-slicer >/dev/null 2>&1 || command -v PrusaSlicer >/dev/null 2>&1; }
 
 make_venv() {
@@ -65,5 +71,6 @@ pip_install requirements/agent.lock
 has_slicer || { say "PrusaSlicer is about 180 MB to fetch, once"; debian_packages prusa-slicer; }
 if [ "${1:-}" = --dev ]; then
     pip_install requirements/dev.lock
+    can_build || debian_packages gcc libc6-dev python3-dev
     scripts/octoprint-venv.sh
 fi

@@ -12,6 +12,7 @@ import structlog
 
 from agent.config.model import Settings
 from agent.domain.errors import AgentError, ConfigError
+from agent.ledger.orders import WANT_A_PRINTER
 from agent.wire import systemd
 from agent.wiring import data_dir, open_shop
 from agent.workflow.intake import Intake
@@ -34,6 +35,7 @@ async def serve(settings: Settings) -> None:
             stop = _stop_signal()
             reconciler = Reconciler(shop)
             await _warm_slicers(shop)
+            shop.ledger.wake(WANT_A_PRINTER)  # printers, spools and profiles may be others than before
             async with _running(shop, reconciler):
                 log.info("ready", printers=list(shop.printers), marketplaces=list(shop.marketplaces), mode=shop.policy.mode)
                 systemd.ready(f"{len(shop.printers)} printers, {len(shop.marketplaces)} marketplaces")

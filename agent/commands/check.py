@@ -146,8 +146,11 @@ async def _printers(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _printer(name: str, printer: Printer) -> Finding:
     subject = f"printer {name}"
-    async with printer:
-        seen = await printer.observe()
+    try:
+        async with printer:
+            seen = await printer.observe()
+    except OSError as error:
+        return Finding(subject, "error", f"{error.filename or 'its files'} cannot be used: {error.strerror}")
     if seen.state is PrinterState.OFFLINE:
         return Finding(subject, "error", f"offline: {seen.reason}")
     return Finding(subject, "ok", f"{seen.state}{' with ' + seen.remote_name if seen.remote_name else ''}")

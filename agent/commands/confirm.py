@@ -49,6 +49,8 @@ def confirm(
     with SqlLedger(ledger_url(settings)) as ledger:
         answers = Answers(ledger, file_store(settings), by or _login_name())
         match Step(step):
+            case Step.BED | Step.PHOTOS if choice:
+                raise click.UsageError(f"{step} takes no CHOICE; '{choice}' was given.")
             case Step.BED:
                 if what not in {printer.name for printer in settings.printers}:
                     names = ", ".join(printer.name for printer in settings.printers)

@@ -88,7 +88,7 @@ def offers(config: ConfigSource, as_json: bool) -> None:
     if as_json:
         say_json({"offers": rows})
     else:
-        say_rows(rows, ("offer_id", "state", "seconds_left", "waits_for", "items", "payout", "why"), "No offers yet.")
+        say_rows(rows, ("id", "offer_id", "state", "seconds_left", "waits_for", "items", "payout", "why"), "No offers yet.")
 
 
 def _known(ledger: SqlLedger, order_id: str) -> Order:

@@ -1,6 +1,7 @@
 """`inspect`, `quote`, `slice`: what the agent makes of models, without any order."""
 
 import asyncio
+import os
 import re
 import shutil
 import sys
@@ -127,12 +128,13 @@ def slice_(
     """Slice, and prove that the G-code is what was asked for. G-code that does not prove is not written. Exit 1 then."""
     settings, wish = config.settings(), Wish(infill, Supports(supports), material, color, quantity)
 
+    _make_folder(output)
+
     async def plates() -> list[dict[str, Any]]:
         async with workbench(settings, files) as bench:
             printer = await _chosen(bench, wish, printer_name)
             with _bar(quiet=as_json) as told:
                 made = await bench.plates(printer, wish, told(printer.name))
-            output.mkdir(parents=True, exist_ok=True)
             return [_written(plate, bench, output, _stem(files)) for plate in made]
 
     rows = asyncio.run(plates())
@@ -159,6 +161,16 @@ async def _chosen(bench: Workbench, wish: Wish, name: str) -> PrinterFacts:
             return printer
         refusals.append(f"{printer.name}: {'; '.join(quoted.reasons)}")
     raise Refused("No printer can make this. " + " | ".join(refusals), code="cannot_make")
+
+
+def _make_folder(folder: Path) -> None:
+    """Before anything is sliced. Refused where it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"{folder} cannot be made: {error.strerror}.", hint="Give another folder with -o.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Refused(f"{folder} cannot be written.", hint="Give another folder with -o.")
 
 
 def _stem(files: tuple[Path, ...]) -> str:

@@ -14,11 +14,8 @@ from agent.domain.order import State
 from agent.domain.printer import BedState
 from agent.ledger import tables as t
 from agent.ledger.database import told_apart
-from agent.ledger.orders import append_event, wake_states
+from agent.ledger.orders import WANT_A_PRINTER, append_event, wake_states
 from agent.ports.ledger import Bed, Stale
-
-WANT_A_PRINTER = (State.SLICED, State.PRINTING)
-"""Orders that may wait for a printer; woken when one comes free."""
 
 
 def _job(row: RowMapping) -> Job:
@@ -40,6 +37,8 @@ class JobRows:
         now = self._now()
         try:
             with told_apart(), self._engine.begin() as connection:
+                if _state_of(connection, order_id) not in WANT_A_PRINTER:
+                    return None
                 if connection.execute(select(t.beds.c.state).where(t.beds.c.printer == printer)).scalar_one_or_none() != BedState.FREE:
                     return None
                 of_plate = and_(t.jobs.c.order_id == order_id, t.jobs.c.plate == plate)
@@ -85,7 +84,9 @@ class JobRows:
             self._swap_job(connection, job, to)
             about = {"job": job.remote_name, "printer": job.printer, "from": job.state, "to": to, **data}
             append_event(connection, job.order_id, now, event, about)
-            if bed is not None:
+            if bed is BedState.FREE:
+                _free_bed_of(connection, job, now)
+            elif bed is not None:
                 _write_bed(connection, job.printer, bed, job.remote_name, now)
             if settles is not None:
                 connection.execute(update(t.intents).where(t.intents.c.id == settles.id).values(outcome={"event": event, **data}))
@@ -96,6 +97,8 @@ class JobRows:
     def open_start(self, job: Job) -> tuple[Job, Intent]:
         now, key = self._now(), secrets.token_hex(16)
         with told_apart(), self._engine.begin() as connection:
+            if _state_of(connection, job.order_id) != State.PRINTING:
+                raise Stale(f"order {job.order_id} is not printing any more")
             self._swap_job(connection, job, JobState.STARTING)
             tries = connection.execute(
                 select(func.count())
@@ -154,6 +157,16 @@ class JobRows:
     def _job(self, job_id: int) -> Job:
         with told_apart(), self._reading() as connection:
             return _job(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).mappings().one())
+
+
+def _state_of(connection: Connection, order_id: str) -> str | None:
+    return connection.execute(select(t.orders.c.state).where(t.orders.c.id == order_id)).scalar_one_or_none()
+
+
+def _free_bed_of(connection: Connection, job: Job, now: datetime) -> None:
+    """Take back what this job did to the bed; what somebody else did to it since then stays."""
+    by_this_job = and_(t.beds.c.printer == job.printer, t.beds.c.state == BedState.OCCUPIED, t.beds.c.said_by == job.remote_name)
+    connection.execute(update(t.beds).where(by_this_job).values(state=BedState.FREE, since=now))
 
 
 def _write_bed(connection: Connection, printer: str, state: BedState, said_by: str, now: datetime) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, selec
 from sqlalchemy.exc import IntegrityError
 
 from agent.domain.events import GENESIS, Event, event_hash
+from agent.domain.job import JobState
 from agent.domain.offer import Offer
 from agent.domain.order import ENDED, Dossier, Order, State
 from agent.domain.plate import SlicedPlate
@@ -18,6 +19,8 @@ from agent.ports.ledger import OrderMove, Stale
 
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 _BEFORE_YES = (State.OFFERED, *ENDED)
+WANT_A_PRINTER = (State.SLICED, State.PRINTING)
+"""Orders that may wait for a printer; woken when one comes free."""
 
 
 def _new_id() -> str:
@@ -119,8 +122,14 @@ class OrderRows:
         with told_apart(), self._engine.begin() as connection:
             _swap(connection, order, values)
             append_event(connection, order.id, now, move.event, {"from": order.state, "to": move.to, **move.data})
+            if move.settles_intent is not None:
+                outcome = {"event": move.event}
+                connection.execute(update(t.intents).where(t.intents.c.id == move.settles_intent).values(outcome=outcome))
             idle = t.questions.c.order_id == order.id if move.to in ENDED else t.questions.c.id == move.settles_question
-            connection.execute(update(t.questions).where(idle).values(settled=True))
+            settled = connection.execute(update(t.questions).where(idle).values(settled=True))
+            if move.to in ENDED and settled.rowcount + _release(connection, order.id):
+                # A printer came free, or others had left it to this order to ask for a bed.
+                wake_states(connection, WANT_A_PRINTER, now, but=order.id)
         return self.order(order.id)
 
     def wait(self, order: Order, due_at: datetime | None, tries: int = 0) -> Order:
@@ -166,6 +175,12 @@ def _swap(connection: Connection, order: Order, values: Mapping[str, Any]) -> No
         raise Stale(f"order {order.id} is no longer at version {order.version}")
 
 
+def _release(connection: Connection, order_id: str) -> int:
+    """Give back the printers of jobs that never began; how many."""
+    waiting = and_(t.jobs.c.order_id == order_id, t.jobs.c.state.in_((JobState.CLAIMED, JobState.UPLOADED)))
+    return connection.execute(update(t.jobs).where(waiting).values(state=JobState.CANCELLED, version=t.jobs.c.version + 1)).rowcount
+
+
 def wake_states(connection: Connection, states: Sequence[State], now: datetime, but: str = "") -> None:
     """In the caller's transaction. The version goes up, also where an order is awake: a handler at work must not put it back to sleep.
 
@@ -176,5 +191,6 @@ def wake_states(connection: Connection, states: Sequence[State], now: datetime, 
 
 
 def wake_order(connection: Connection, order_id: str, now: datetime) -> None:
-    """As `wake_states`, for one order."""
-    connection.execute(update(t.orders).where(t.orders.c.id == order_id).values(due_at=now, version=t.orders.c.version + 1))
+    """As `wake_states`, for one order; one that has ended sleeps on."""
+    open_one = and_(t.orders.c.id == order_id, t.orders.c.state.not_in(ENDED))
+    connection.execute(update(t.orders).where(open_one).values(due_at=now, version=t.orders.c.version + 1))

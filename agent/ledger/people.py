@@ -59,11 +59,11 @@ class QuestionRows:
             rows = connection.execute(select(t.questions).where(open_).order_by(t.questions.c.asked_at, t.questions.c.id)).mappings()
             return [_question(row) for row in rows]
 
-    def answer(self, question: Question, answer: Mapping[str, Any], by: str) -> None:
+    def answer(self, question: Question, answer: Mapping[str, Any], by: str, *, settles: bool = False) -> None:
         now = self._now()
         unanswered = and_(t.questions.c.id == question.id, t.questions.c.answered_at.is_(None), t.questions.c.settled == false())
         with told_apart(), self._engine.begin() as connection:
-            values = {"answer": dict(answer), "answered_at": now, "answered_by": by}
+            values = {"answer": dict(answer), "answered_at": now, "answered_by": by, "settled": settles}
             if connection.execute(update(t.questions).where(unanswered).values(**values)).rowcount != 1:
                 raise Stale("This question was answered meanwhile.", hint="Look at it again: `intagly-agent orders`.")
             append_event(connection, question.order_id, now, "answered", {"step": question.step, "answer": dict(answer), "by": by})

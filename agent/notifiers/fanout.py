@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 from typing import Protocol
 
 import structlog
@@ -69,7 +70,8 @@ class _Lane:
             self._begin()
 
     def _begin(self) -> None:
-        self._task = asyncio.create_task(self._work(), name=f"notify {self._channel.name}")
+        # A context of its own: what is bound for the log of the first order must not stand in every later notice.
+        self._task = asyncio.create_task(self._work(), name=f"notify {self._channel.name}", context=Context())
         self._task.add_done_callback(self._tell_bug)
 
     async def _work(self) -> None:

@@ -48,8 +48,7 @@ class Answers:
         self._ledger.set_bed(printer, BedState.FREE, self._named())
         for question in self._ledger.open_questions():
             if question.step is Step.BED and question.printer == printer:
-                self._ledger.answer(question, {"choice": "clear"}, self._named())
-                self._ledger.settle_question(question)
+                self._ledger.answer(question, {"choice": "clear"}, self._named(), settles=True)
 
     def choose(self, step: Step, order_id: str, choice: str, more: Mapping[str, Any] | None = None) -> None:
         """One of the choices the question gives; with only one, `choice` may be empty."""

@@ -38,6 +38,7 @@ class OrderMove(Value):
     dossier: Dossier | None = None
     resume_state: State | None = None
     settles_question: int | None = None
+    settles_intent: int | None = None
 
 
 class Ledger(Protocol):
@@ -100,11 +101,17 @@ class Ledger(Protocol):
     def move_job(
         self, job: Job, to: JobState, event: str, data: Mapping[str, Any], bed: BedState | None = None, settles: Intent | None = None
     ) -> Job:
-        """Compare and swap on `job.version`, with its event and, where given, the bed and the intent this is the outcome of."""
+        """Compare and swap on `job.version`, with its event and, where given, the bed and the intent this is the outcome of.
+
+        FREE only takes back what this job did to the bed: one that is not OCCUPIED by this job stays as it is.
+        """
         ...
 
     def open_start(self, job: Job) -> tuple[Job, Intent]:
-        """The intent to start, the job STARTING and the bed OCCUPIED, in one transaction, before anything is sent."""
+        """The intent to start, the job STARTING and the bed OCCUPIED, in one transaction, before anything is sent.
+
+        Stale where the order is not printing any more: it was put on hold, or ended, meanwhile.
+        """
         ...
 
     def beds(self) -> Mapping[str, Bed]: ...
@@ -138,8 +145,8 @@ class Ledger(Protocol):
         """All that wait for an answer, oldest first."""
         ...
 
-    def answer(self, question: Question, answer: Mapping[str, Any], by: str) -> None:
-        """A person's answer; wakes the order. Stale where somebody answered before."""
+    def answer(self, question: Question, answer: Mapping[str, Any], by: str, *, settles: bool = False) -> None:
+        """A person's answer; wakes the order. Stale where somebody answered before. `settles`: nothing more comes of it."""
         ...
 
     def settle_question(self, question: Question) -> None:

@@ -53,6 +53,7 @@ def decide(situation: Situation, policy: Policy) -> Decision:
     """Every rule over every printer, then the answer. In mode ask the answer is the person's, with this as advice."""
     rules = [*_offer_rules(situation, policy), *_mesh_rules(situation), *_quote_rules(situation, policy)]
     makers, printer_rules = _who_can_make(situation)
+    printer_rules += _filament_rules(situation, makers)
     rules += printer_rules
     failed = _failed(rules, makers)
     text = "; ".join(f"{rule.rule}: {rule.value} (limit: {rule.limit})" for rule in failed)
@@ -207,6 +208,32 @@ def _who_can_make(situation: Situation) -> tuple[dict[str, list[str]], list[Rule
         able = makers[item.item_id]
         rules.append(RuleResult(rule=f"a printer for {item.item_id}", value=", ".join(able) or "none", limit="at least one", ok=bool(able)))
     return makers, rules
+
+
+def _filament_rules(situation: Situation, makers: dict[str, list[str]]) -> list[RuleResult]:
+    """Where a spool is tracked, the order's grams must be left on it. Takes printers that have too little out of `makers`.
+
+    Only for an order of one material and colour: a quote has one sum of grams.
+    """
+    wanted = {(item.material.casefold(), item.color.name.casefold()) for item in situation.offer.items}
+    quote = next((quote for quote in situation.quotes if quote.ok), None)
+    if quote is None or len(wanted) != 1:
+        return []
+    first = situation.offer.items[0]
+    rules = []
+    for printer in situation.printers:
+        spool = printer.loaded(first.material, first.color)
+        if spool is None or spool.remaining_g is None:
+            continue
+        ok = quote.filament_g <= spool.remaining_g
+        needed, left = f"{quote.filament_g:.0f} g needed", f"{spool.remaining_g:.0f} g on the spool"
+        rules.append(
+            RuleResult(rule="filament left", printer=printer.name, value=needed, limit=left, ok=ok, reason=DeclineReason.NO_MATERIAL)
+        )
+        for able in makers.values():
+            if not ok and printer.name in able:
+                able.remove(printer.name)
+    return rules
 
 
 def printer_rules(item: Item, printer: PrinterFacts, size: "_Size") -> list[RuleResult]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agent.domain.errors import AgentError, Refused
+from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
 from agent.domain.intent import Act
 from agent.domain.job import HOLDS_PRINTER, Job, JobState
 from agent.domain.mesh import Verdict
@@ -13,13 +13,15 @@ from agent.domain.question import Question, Step
 from agent.ports.notifier import Notice, Urgency
 from agent.workflow import submission
 from agent.workflow.shop import Shop
-from agent.workflow.steps import Go, Outcome, Wait
+from agent.workflow.steps import Go, Hold, Outcome, Wait
 
 
 async def answered_hold(order: Order, shop: Shop) -> Outcome:
     """Wait for the answer; then do what it says and go back to where the order stood."""
     question = shop.ledger.question(order.id, Step.HOLD)
-    if question is None or question.answered_at is None:
+    if question is None:
+        return _asked_anew(order, shop)
+    if question.answered_at is None:
         return Wait(None)
     choice = str(question.answer.get("choice", ""))
     said = {"choice": choice, "by": question.answered_by}
@@ -31,6 +33,12 @@ async def answered_hold(order: Order, shop: Shop) -> Outcome:
         if job is not None and job.state in (*HOLDS_PRINTER, JobState.FAILED, JobState.CANCELLED):
             _JOB_ANSWERS[choice](order, job, shop)
     return Go(order.resume_state or State.ACCEPTED, "resumed", said, dossier, question)
+
+
+def _asked_anew(order: Order, shop: Shop) -> Hold:
+    """The agent died between putting the order on hold and asking; the event has the question."""
+    held = next(event.data for event in reversed(shop.ledger.events(order.id)) if event.kind == "on_hold")
+    return Hold(held["reason"], held["text"], held["choices"], held["more"])
 
 
 def _with_answer(order: Order, choice: str) -> Dossier:
@@ -71,23 +79,35 @@ async def give_up(order: Order, shop: Shop, by: str, question: Question | None =
     for job in shop.ledger.jobs(order.id):
         if job.state in HOLDS_PRINTER:
             await _stop(order, job, shop)
-    if order.dossier.remote is not None:
-        try:
-            await submission.report_problem(order, ProblemCode.OTHER, "The operator cannot complete this order.", shop)
-        except Refused as refused:
-            shop.ledger.record(order.id, "problem_not_taken", {"why": str(refused)})
+    try:
+        await _tell_marketplace(order, shop)
+    except Refused as refused:
+        shop.ledger.record(order.id, "problem_not_taken", {"why": str(refused)})
+    except NeedsOperator as error:
+        # The answer stands and is done once the marketplace can be told; a new question would lose it.
+        raise Transient(str(error), hint=error.hint, code=error.code) from error
     return Go(State.CANCELLED, "cancelled", {"by": by}, settles=question)
+
+
+async def _tell_marketplace(order: Order, shop: Shop) -> None:
+    """Also where an acceptance was sent and its answer never came: it may be ours all the same."""
+    remote = order.dossier.remote
+    if remote is None and shop.ledger.open_intent(order.id, Act.ACCEPT) is not None:
+        remote = await shop.marketplace(order.marketplace).order_of(order.dossier.offer.offer_id)
+    if remote is not None:
+        known = order.model_copy(update={"dossier": order.dossier.model_copy(update={"remote": remote})})
+        await submission.report_problem(known, ProblemCode.OTHER, "The operator cannot complete this order.", shop)
 
 
 async def _stop(order: Order, job: Job, shop: Shop) -> None:
     untouched = job.state in (JobState.CLAIMED, JobState.UPLOADED)
     if job.state in (JobState.STARTING, JobState.PRINTING):
         try:
-            await shop.printers[job.printer].cancel(job.remote_name)
+            await shop.printer(job.printer).cancel(job.remote_name)
         except AgentError as why:
             shop.ledger.record(order.id, "print_not_cancelled", {"job": job.remote_name, "why": why.told()})
             text = f"{job.remote_name} may still be printing on {job.printer}, and could not be stopped: {why.told()} Stop it by hand."
             notice = Notice(event="print_not_cancelled", title=f"Stop {job.printer}", text=text, urgency=Urgency.ALARM, order_id=order.id)
             await shop.notifier.notify(notice)
-    bed = BedState.FREE if untouched else BedState.UNKNOWN
+    bed = None if untouched else BedState.UNKNOWN
     shop.ledger.move_job(job, JobState.CANCELLED, "job_given_up", {}, bed, shop.ledger.open_intent(order.id, Act.START, job.remote_name))

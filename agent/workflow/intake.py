@@ -6,10 +6,9 @@ from datetime import timedelta
 
 import structlog
 
-from agent.domain.errors import AgentError, Transient
+from agent.domain.errors import AgentError, Refused, Transient
 from agent.domain.offer import RemoteState
 from agent.domain.order import Order, State
-from agent.domain.question import Step
 from agent.ports.ledger import OrderMove, Stale
 from agent.ports.marketplace import Marketplace
 from agent.ports.notifier import Notice, Urgency
@@ -19,6 +18,7 @@ from agent.workflow.steps import Hold
 log = structlog.get_logger()
 
 _BEFORE_PRINT = (State.ACCEPTED, State.FETCHED, State.CHECKED, State.SLICED)
+_CANCELLED = "cancelled_by_marketplace"
 _LONGEST_PAUSE_S = 60.0
 
 
@@ -64,26 +64,30 @@ class Intake:
         for order in self._shop.ledger.orders(open_only=True):
             if order.marketplace != self._market.name or order.dossier.remote is None:
                 continue
-            remote = await self._market.order(order.dossier.remote.order_id)
-            if remote.state is RemoteState.CANCELLED:
-                try:
-                    await self._cancelled(order)
-                except Stale:
-                    continue  # it moved meanwhile: seen again at the next look
+            try:
+                remote = await self._market.order(order.dossier.remote.order_id)
+                if remote.state is RemoteState.CANCELLED:
+                    await self._cancelled(self._shop.ledger.order(order.id))
+            except Stale:
+                continue  # it moved meanwhile: seen again at the next look
+            except Refused as refused:
+                log.warning("order_not_asked_about", order=order.id, why=refused.told())
 
     async def _cancelled(self, order: Order) -> None:
-        """Before anything was printed the order just ends; a print that runs is a person's to stop."""
-        if order.state in _BEFORE_PRINT:
-            self._shop.ledger.move(order, OrderMove(to=State.CANCELLED, event="cancelled", data={"by": self._market.name}))
-        elif self._shop.ledger.question(order.id, Step.HOLD) is None:
-            choices = {"cancel": "stop the print if it runs, and end the order", "retry": "go on all the same"}
-            hold = Hold("cancelled_by_marketplace", f"{self._market.name} cancelled order {order.id}, and it was begun already.", choices)
-            self._shop.ledger.ask(order, hold.question())
-            move = OrderMove(to=State.ON_HOLD, event="on_hold", data={"reason": hold.reason}, resume_state=order.state)
-            self._shop.ledger.move(order, move)
-        else:
+        """Before anything was printed the order just ends; a print that runs is a person's to stop. Each is told once: what they then
+        say stands, however often the marketplace repeats it."""
+        ledger = self._shop.ledger
+        if order.ended or any(event.kind == _CANCELLED for event in ledger.events(order.id)):
             return
         text = f"{self._market.name} cancelled order {order.id}."
+        if order.state in _BEFORE_PRINT:
+            ledger.move(order, OrderMove(to=State.CANCELLED, event="cancelled", data={"by": self._market.name}))
+        elif order.state is not State.ON_HOLD:
+            choices = {"cancel": "stop the print if it runs, and end the order", "retry": "go on all the same"}
+            hold = Hold(_CANCELLED, f"{text} It was begun already.", choices)
+            held = ledger.move(order, hold.move(order))
+            ledger.ask(held, hold.question())
+        ledger.record(order.id, _CANCELLED, {"state": order.state})
         await self._shop.notifier.notify(
             Notice(event="order_cancelled", title="Order cancelled", text=text, urgency=Urgency.ALARM, order_id=order.id)
         )

@@ -22,7 +22,7 @@ _SHELL_SHARE = 0.25
 async def fetched(order: Order, shop: Shop) -> Dossier:
     """The dossier with every model in the store, each by the sha256 that was announced."""
     dossier = order.dossier
-    market = shop.marketplaces[order.marketplace]
+    market = shop.marketplace(order.marketplace)
     remote_id = dossier.remote.order_id if dossier.remote else None
     files = dict(dossier.files)
     for file in dossier.offer.files:

@@ -98,7 +98,7 @@ async def _accept(order: Order, shop: Shop) -> Outcome:
 
 async def _read_back_accept(order: Order, shop: Shop) -> Outcome:
     """A lost answer is read back; only an offer that is still open is answered again, under the same key."""
-    market = shop.marketplaces[order.marketplace]
+    market = shop.marketplace(order.marketplace)
     remote = await market.order_of(order.dossier.offer.offer_id)
     if remote is not None:
         return _accepted(order, order.dossier.model_copy(update={"remote": remote}), shop)
@@ -112,7 +112,7 @@ async def _read_back_accept(order: Order, shop: Shop) -> Outcome:
 async def _send_accept(order: Order, shop: Shop) -> Outcome:
     intent, _ = shop.ledger.intent(order.id, Act.ACCEPT)
     try:
-        remote = await shop.marketplaces[order.marketplace].accept(order.dossier.offer.offer_id, intent.key)
+        remote = await shop.marketplace(order.marketplace).accept(order.dossier.offer.offer_id, intent.key)
     except Refused as refused:
         shop.ledger.settle(intent, {"refused": refused.code})
         if refused.code in _GONE:
@@ -123,10 +123,10 @@ async def _send_accept(order: Order, shop: Shop) -> Outcome:
 
 def _accepted(order: Order, dossier: Dossier, shop: Shop) -> Outcome:
     intent, _ = shop.ledger.intent(order.id, Act.ACCEPT)
-    shop.ledger.settle(intent, {"accepted": True})
     assert dossier.remote is not None
     question = shop.ledger.question(order.id, Step.OFFER)
-    return Go(State.ACCEPTED, "accepted", {"order_id": dossier.remote.order_id, "payout": str(dossier.remote.payout)}, dossier, question)
+    said = {"order_id": dossier.remote.order_id, "payout": str(dossier.remote.payout)}
+    return Go(State.ACCEPTED, "accepted", said, dossier, question, closes=intent)
 
 
 async def _decline(order: Order, decision: Decision, shop: Shop) -> Outcome:
@@ -134,7 +134,7 @@ async def _decline(order: Order, decision: Decision, shop: Shop) -> Outcome:
     intent, _ = shop.ledger.intent(order.id, Act.DECLINE)
     reason = decision.reason or DeclineReason.OTHER
     try:
-        await shop.marketplaces[order.marketplace].decline(order.dossier.offer.offer_id, reason, decision.text[:500], intent.key)
+        await shop.marketplace(order.marketplace).decline(order.dossier.offer.offer_id, reason, decision.text[:500], intent.key)
     except Refused as refused:
         shop.ledger.settle(intent, {"refused": refused.code})
         return Go(_GONE.get(refused.code, State.DECLINED), "decline_not_needed", {"why": str(refused)})
@@ -149,7 +149,7 @@ async def _ask_about_offer(order: Order, shop: Shop, left_s: float) -> Outcome:
     if question is None:
         advice = f"Advice: {'decline' if decision and decision.reason else 'accept'}. {decision.text if decision else ''}"
         offer = order.dossier.offer
-        text = f"Offer {offer.offer_id} from {order.marketplace}, {offer.payout}, {left_s / 60:.0f} minutes left. {advice}"
+        text = f"Offer {order.id} ({offer.offer_id} from {order.marketplace}), {offer.payout}, {left_s / 60:.0f} minutes left. {advice}"
         shop.ledger.ask(order, NewQuestion(step=Step.OFFER, text=text, choices={"accept": "make it", "decline": "leave it to another"}))
         await shop.notifier.notify(
             Notice(event="offer_asks", title="An offer waits for you", text=text, urgency=Urgency.ACT, order_id=order.id)

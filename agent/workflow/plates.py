@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from agent.domain.errors import AgentError, Refused
 from agent.domain.job import HOLDS_PRINTER, Job, JobState
 from agent.domain.order import Order
 from agent.domain.plate import SlicedPlate
 from agent.domain.printer import BedState, PrinterFacts
 from agent.domain.question import Step
+from agent.ports.ledger import Stale
 from agent.workflow.print_once import Moved, advance, ask_about_bad_end, bed_question
 from agent.workflow.shop import Shop
 from agent.workflow.steps import Hold, Outcome, Wait
@@ -28,7 +30,15 @@ def claim_next(order: Order, shop: Shop) -> bool:
     jobs = shop.ledger.jobs(order.id)
     taken = {job.plate for job in jobs if job.state in HOLDS_PRINTER or job.state is JobState.HARVESTED}
     for plate in order.dossier.plates:
-        if plate.number not in taken and not _claim(order, plate, shop):
+        if plate.number in taken:
+            continue
+        if not able_printers(plate, shop):
+            raise Refused(
+                f"No printer with the profile {plate.profile} has {plate.settings.material} {plate.settings.color.name} loaded any more.",
+                hint="Load it, write it into the printer's file, restart the agent, and try again.",
+                code="no_printer",
+            )
+        if not _claim(order, plate, shop):
             _ask_for_beds(order, plate, shop)
     return any(job.state in HOLDS_PRINTER for job in shop.ledger.jobs(order.id))
 
@@ -57,20 +67,38 @@ async def advance_all(order: Order, shop: Shop) -> Outcome | None:
     for job in shop.ledger.jobs(order.id):
         if job.state in (JobState.FAILED, JobState.CANCELLED):
             return ask_about_bad_end(job, shop)
-    waits: list[float] = []
-    for job in shop.ledger.jobs(order.id):
-        if job.state not in HOLDS_PRINTER:
-            continue
-        outcome = await _as_far_as_it_goes(order, job, shop)
-        if isinstance(outcome, Hold):
-            return outcome
-        if isinstance(outcome, Wait) and outcome.seconds is not None:
-            waits.append(outcome.seconds)
+    waits, holds, errors = await _advance_each(order, shop)
+    if holds:
+        return holds[0]
+    if errors:
+        raise errors[0]
     if _harvested(order, shop.ledger.jobs(order.id)):
         return None
     claim_next(order, shop)
     undecided = any(job.state in _LOOK_AGAIN for job in shop.ledger.jobs(order.id))
     return Wait(0.0) if undecided else Wait(min(waits, default=None))
+
+
+async def _advance_each(order: Order, shop: Shop) -> tuple[list[float], list[Hold], list[AgentError]]:
+    """How long each waits, what is to be asked, and what went wrong: told when all have moved, so that one printer stops no other."""
+    waits: list[float] = []
+    holds: list[Hold] = []
+    errors: list[AgentError] = []
+    for job in shop.ledger.jobs(order.id):
+        if job.state not in HOLDS_PRINTER:
+            continue
+        try:
+            outcome = await _as_far_as_it_goes(order, job, shop)
+        except Stale:
+            raise
+        except AgentError as error:
+            errors.append(error)
+            continue
+        if isinstance(outcome, Hold):
+            holds.append(outcome)
+        elif isinstance(outcome, Wait) and outcome.seconds is not None:
+            waits.append(outcome.seconds)
+    return waits, holds, errors
 
 
 async def _as_far_as_it_goes(order: Order, job: Job, shop: Shop) -> Outcome:

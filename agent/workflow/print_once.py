@@ -18,6 +18,7 @@ from agent.domain.printer import ENDED, BedState, PrinterObservation, PrinterSta
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
 from agent.ports.printer import Printer
+from agent.workflow.beds import guard_bed
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, Hold, Outcome, Wait
 
@@ -55,7 +56,7 @@ class _Case:
 
 async def advance(order: Order, job: Job, shop: Shop) -> Outcome | Moved:
     """One step of one job."""
-    case = _Case(order, job, shop.printers[job.printer], shop)
+    case = _Case(order, job, shop.printer(job.printer), shop)
     match job.state:
         case JobState.CLAIMED:
             return await _upload(case)
@@ -71,6 +72,11 @@ async def advance(order: Order, job: Job, shop: Shop) -> Outcome | Moved:
 
 
 async def _upload(case: _Case) -> Outcome | Moved:
+    """Looks first: an upload may wipe out what the printer shows of somebody else's print."""
+    seen = await case.printer.observe()
+    if seen.state is PrinterState.OFFLINE:
+        raise Transient(f"{case.job.printer} cannot be reached: {seen.reason}", hint="Is it on, and connected?", code="offline")
+    guard_bed(case.shop, case.job.printer, seen)
     await case.printer.upload(case.shop.store.path(case.job.gcode_sha256), case.job.remote_name)
     case.shop.ledger.move_job(case.job, JobState.UPLOADED, "uploaded", {})
     return Moved()
@@ -82,8 +88,9 @@ async def _start(case: _Case) -> Outcome | Moved:
         return Wait(case.shop.pace.printer_away_s)
     if (began := await _began_already(case, seen)) is not None:
         return began
+    guard_bed(case.shop, case.job.printer, seen)
     if seen.busy:
-        return _somebody_elses(case, seen)
+        return Wait(case.shop.pace.idle_printer_s)  # it works for somebody else: nothing of theirs is touched
     bed = case.shop.ledger.beds().get(case.job.printer)
     if bed is None or bed.state is not BedState.FREE:
         return _ask_for_bed(
@@ -227,9 +234,3 @@ def _ask_for_bed(case: _Case, text: str) -> Outcome:
 
 def bed_question(text: str) -> NewQuestion:
     return NewQuestion(step=Step.BED, text=text, choices={"clear": "the bed is clear"})
-
-
-def _somebody_elses(case: _Case, seen: PrinterObservation) -> Outcome | Moved:
-    """The printer works for somebody else. Its bed is no longer free, and nothing of theirs is touched."""
-    case.shop.ledger.set_bed(case.job.printer, BedState.UNKNOWN, f"is {seen.state} with {seen.remote_name or 'a job of its own'}")
-    return Wait(case.shop.pace.idle_printer_s)

@@ -94,8 +94,8 @@ class Reconciler:
     async def reconcile(self, order_id: str) -> None:
         """One order as far as it goes now."""
         with structlog.contextvars.bound_contextvars(order=order_id):
+            order = self._shop.ledger.order(order_id)
             try:
-                order = self._shop.ledger.order(order_id)
                 while order.state not in ENDED:
                     outcome = await HANDLERS[order.state](order, self._shop)
                     if isinstance(outcome, Wait):
@@ -106,9 +106,9 @@ class Reconciler:
             except Stale:
                 return  # somebody else moved it; it is due and is read again
             except AgentError as error:
-                await self._after_error(order_id, error)
+                await self._after_error(order, error)
             except Exception:  # noqa: BLE001 (the one broad except, see the module's docstring)
-                await self._after_bug(order_id)
+                await self._after_bug(order)
 
     async def _apply(self, order: Order, outcome: Go | Hold) -> Order:
         if isinstance(outcome, Hold):
@@ -122,27 +122,28 @@ class Reconciler:
                 dossier=outcome.dossier,
                 resume_state=outcome.resume,
                 settles_question=outcome.settles.id if outcome.settles else None,
+                settles_intent=outcome.closes.id if outcome.closes else None,
             ),
         )
         log.info(outcome.event, state=moved.state, **_briefly(outcome.data))
         return moved
 
     async def _hold(self, order: Order, hold: Hold) -> Order:
-        """The question first: an order on hold without one would wait for ever."""
+        """The move first: a question for an order that somebody else moved meanwhile would hang in the air. A question that is missing
+        is asked by the hold's own handler."""
         stale = self._shop.ledger.question(order.id, Step.HOLD)
+        held = self._shop.ledger.move(order, hold.move(order))
         if stale is not None:
             self._shop.ledger.settle_question(stale)
-        self._shop.ledger.ask(order, hold.question())
-        move = OrderMove(to=State.ON_HOLD, event="on_hold", data={"reason": hold.reason}, dossier=hold.dossier, resume_state=order.state)
-        held = self._shop.ledger.move(order, move)
+        self._shop.ledger.ask(held, hold.question())
         log.warning("on_hold", reason=hold.reason, text=hold.text)
         notice = Notice(event="on_hold", title=f"Order {order.id} needs you", text=hold.text, urgency=Urgency.ALARM, order_id=order.id)
         await self._shop.notifier.notify(notice)
         return held
 
-    async def _after_error(self, order_id: str, error: AgentError) -> None:
+    async def _after_error(self, order: Order, error: AgentError) -> None:
+        """`order` as its handler saw it: where somebody else moved it meanwhile, the error says nothing of it any more."""
         try:
-            order = self._shop.ledger.order(order_id)
             if isinstance(error, Refused) or (isinstance(error, NeedsOperator) and error.code != "disk_full"):
                 await self._hold(order, Hold(error.code or "refused", error.told(), {**RETRY, **CANCEL}))
             else:
@@ -150,7 +151,7 @@ class Reconciler:
         except Stale:
             return
         except AgentError as worse:
-            self._not_recorded(order_id, worse)
+            self._not_recorded(order.id, worse)
 
     async def _try_again(self, order: Order, error: AgentError) -> None:
         pace, tries = self._shop.pace, order.tries + 1
@@ -161,7 +162,6 @@ class Reconciler:
         log.warning("will_try_again", tries=tries, in_s=round(pause_s, 1), why=error.told())
         if tries in (1, TELL_AFTER_TRIES):
             self._shop.ledger.record(order.id, "will_try_again", {"tries": tries, "why": error.told(), "state": order.state})
-            order = self._shop.ledger.order(order.id)
         if tries == TELL_AFTER_TRIES:
             notice = Notice(
                 event="still_failing", title=f"Order {order.id} cannot go on", text=error.told(), urgency=Urgency.ALARM, order_id=order.id
@@ -169,20 +169,18 @@ class Reconciler:
             await self._shop.notifier.notify(notice)
         self._shop.ledger.wait(order, self._shop.after(pause_s), tries)
 
-    async def _after_bug(self, order_id: str) -> None:
+    async def _after_bug(self, order: Order) -> None:
         trace = traceback.format_exc()
         log.error("bug", traceback=trace)
         try:
-            self._shop.ledger.record(order_id, "bug", {"traceback": trace[-4000:]})
+            self._shop.ledger.record(order.id, "bug", {"traceback": trace[-4000:]})
             last = trace.strip().splitlines()[-1]
             text = f"A fault of the agent stopped this order: {last}. Its history has the details; every other order goes on."
-            order = self._shop.ledger.order(order_id)
-            if order.state is not State.ON_HOLD:
-                await self._hold(order, Hold("bug", text, {**RETRY, **CANCEL}))
-            else:
-                self._shop.ledger.wait(order, self._shop.after(self._shop.pace.longest_retry_s))
+            await self._hold(order, Hold("bug", text, {**RETRY, **CANCEL}))
+        except Stale:
+            return
         except AgentError as worse:
-            self._not_recorded(order_id, worse)
+            self._not_recorded(order.id, worse)
 
     def _not_recorded(self, order_id: str, why: AgentError) -> None:
         """A full disk cannot take its own record: the last truth stands, and the order is looked at again a little later."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from agent.domain.errors import NeedsOperator
 from agent.domain.printer import PrinterFacts
 from agent.ports.files import FileStore
 from agent.ports.ledger import Ledger
@@ -55,6 +56,22 @@ class Shop:
     slicing: asyncio.Semaphore
     """As many slicers at once as the machine was said to bear."""
     pace: Pace = field(default_factory=Pace)
+    foreign_jobs: dict[str, str] = field(default_factory=dict)
+    """Printer -> the print of somebody else that was seen there last: see beds.py."""
+
+    def printer(self, name: str) -> Printer:
+        """NeedsOperator where the configuration no longer has it."""
+        if name not in self.printers:
+            hint = "Put its file back, or give the order up."
+            raise NeedsOperator(f"The printer {name} is no longer configured.", hint=hint, code="no_such_printer")
+        return self.printers[name]
+
+    def marketplace(self, name: str) -> Marketplace:
+        """NeedsOperator where the configuration no longer has it."""
+        if name not in self.marketplaces:
+            hint = "Put it back into config.toml, under its old name."
+            raise NeedsOperator(f"The marketplace {name} is no longer configured.", hint=hint, code="no_such_marketplace")
+        return self.marketplaces[name]
 
     def facts(self) -> list[PrinterFacts]:
         return [printer.facts for printer in self.printers.values()]

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.domain.order import Dossier, State
+from agent.domain.intent import Intent
+from agent.domain.order import Dossier, Order, State
 from agent.domain.question import NewQuestion, Question, Step
+from agent.ports.ledger import OrderMove
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Go:
     dossier: Dossier | None = None
     settles: Question | None = None
     resume: State | None = None
+    closes: Intent | None = None
+    """The intent whose outcome this is, written in the same transaction."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,15 @@ class Hold:
     choices: dict[str, str]
     data: dict[str, Any] = field(default_factory=dict)
     dossier: Dossier | None = None
+
+    def move(self, order: Order) -> OrderMove:
+        """Onto hold, with all that is asked in the event, so that the question can be asked again after a crash.
+
+        Held again while on hold, the order still goes back to where it first stood.
+        """
+        data = {"reason": self.reason, "text": self.text, "choices": self.choices, "more": self.data}
+        resume = order.resume_state if order.state is State.ON_HOLD else order.state
+        return OrderMove(to=State.ON_HOLD, event="on_hold", data=data, dossier=self.dossier, resume_state=resume)
 
     def question(self) -> NewQuestion:
         return NewQuestion(step=Step.HOLD, text=self.text, choices=self.choices, data={"reason": self.reason, **self.data})

@@ -28,7 +28,10 @@ def photo_question(order: Order) -> NewQuestion:
         f"{item.quantity} × {order.dossier.offer.file(item.file_id).name}, {item.material} {item.color.name}"
         for item in order.dossier.offer.items
     )
-    agree = "".join(f"\nYou will be asked to agree: “{printable(attestation.text)}”" for attestation in remote.attestations_required)
+    agree = "".join(
+        f"\nYou will be asked to agree ({attestation.code}): “{printable(attestation.text)}”"
+        for attestation in remote.attestations_required
+    )
     return NewQuestion(
         step=Step.PHOTOS,
         text=f"Order {order.id} is ready for photos: {items}.{agree}",
@@ -42,7 +45,7 @@ def with_photos(dossier: Dossier, answered: Question) -> Dossier:
 
 async def submit(order: Order, shop: Shop) -> RemoteOrder:
     """Begin, put the photos, submit. Repeatable at any point."""
-    market, remote = shop.marketplaces[order.marketplace], remote_of(order)
+    market, remote = shop.marketplace(order.marketplace), remote_of(order)
     now = await market.order(remote.order_id)
     if now.state in _TAKEN:
         return now
@@ -65,7 +68,7 @@ async def fetch_label(order: Order, shop: Shop) -> str:
     """The label's sha256 in the store. Refused with code label_not_ready or no_label."""
     temporary = shop.store.new_temporary(".pdf")
     try:
-        await shop.marketplaces[order.marketplace].label(remote_of(order).order_id, temporary)
+        await shop.marketplace(order.marketplace).label(remote_of(order).order_id, temporary)
         with temporary.open("rb") as file:
             if file.read(5) != b"%PDF-":
                 raise Refused(
@@ -78,7 +81,7 @@ async def fetch_label(order: Order, shop: Shop) -> str:
 
 
 async def mark_delivered(order: Order, shop: Shop) -> RemoteOrder:
-    market, remote = shop.marketplaces[order.marketplace], remote_of(order)
+    market, remote = shop.marketplace(order.marketplace), remote_of(order)
     now = await market.order(remote.order_id)
     if now.state in _DELIVERED:
         return now
@@ -94,5 +97,5 @@ async def report_problem(order: Order, problem: ProblemCode, text: str, shop: Sh
     intent, _ = shop.ledger.intent(order.id, Act.PROBLEM, problem)
     if intent.outcome is not None:
         return
-    await shop.marketplaces[order.marketplace].report_problem(remote_of(order).order_id, problem, text[:2000], intent.key)
+    await shop.marketplace(order.marketplace).report_problem(remote_of(order).order_id, problem, text[:2000], intent.key)
     shop.ledger.settle(intent, {"reported": True})

@@ -6,9 +6,10 @@ import structlog
 
 from agent.domain.errors import AgentError
 from agent.domain.job import Job
-from agent.domain.printer import ENDED, BedState, PrinterObservation, PrinterState
+from agent.domain.printer import PrinterObservation, PrinterState
 from agent.ports.notifier import Notice, Urgency
 from agent.ports.printer import Printer
+from agent.workflow.beds import guard_bed
 from agent.workflow.shop import Shop
 
 log = structlog.get_logger()
@@ -25,7 +26,6 @@ class PrinterWatch:
         self._shop = shop
         self._missed = 0
         self._paused = False
-        self._foreign: str | None = None
 
     @property
     def _name(self) -> str:
@@ -43,7 +43,7 @@ class PrinterWatch:
         seen = await self._printer.observe()
         await self._tell_presence(seen)
         await self._tell_pause(seen)
-        self._guard_bed(seen)
+        guard_bed(self._shop, self._name, seen)
 
     async def _tell_presence(self, seen: PrinterObservation) -> None:
         if seen.state is PrinterState.OFFLINE:
@@ -74,26 +74,3 @@ class PrinterWatch:
 
     def _job(self) -> Job | None:
         return next((job for job in self._shop.ledger.active_jobs() if job.printer == self._name), None)
-
-    def _is_ours(self, seen: PrinterObservation) -> bool:
-        """A file of ours may still be shown long after it was taken off; that it *runs* is ours only while it is the printer's job."""
-        if seen.busy:
-            job = self._job()
-            return job is not None and job.remote_name == seen.remote_name
-        return self._shop.ledger.knows_job(seen.remote_name)
-
-    def _guard_bed(self, seen: PrinterObservation) -> None:
-        """A print that is not ours, running or ended there since we last looked, leaves a bed nobody vouched for.
-
-        So does a file of ours that somebody prints again. One that ended counts once: a person who says afterwards that the bed is
-        clear has seen what it left.
-        """
-        if not (seen.busy or seen.state in ENDED) or self._is_ours(seen):
-            return
-        counted = seen.state in ENDED and seen.remote_name == self._foreign
-        self._foreign = seen.remote_name
-        bed = self._shop.ledger.beds().get(self._name)
-        if counted or bed is None or bed.state is BedState.UNKNOWN:
-            return
-        log.warning("foreign_job", printer=self._name, job=seen.remote_name, state=seen.state)
-        self._shop.ledger.set_bed(self._name, BedState.UNKNOWN, f"printed {seen.remote_name or 'a job of somebody else'}")

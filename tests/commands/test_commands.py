@@ -137,7 +137,9 @@ def test_slice_refuses_in_words(home: AgentHome, tmp_path: Path) -> None:
         told = agent("slice", tmp_path / f"{file}.stl", "-o", tmp_path / "out", "--config", home.config, *more)
         assert told.returncode == 1
         assert words in told.stderr
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
+    nowhere = agent("slice", tmp_path / "page.stl", "-o", page / "out", "--config", home.config)
+    assert (nowhere.returncode, "cannot be made" in nowhere.stderr) == (1, True)
 
 
 # --- how things stand ---------------------------------------------------------------------------------------------
@@ -165,6 +167,7 @@ def test_confirm_takes_an_answer_and_refuses_what_was_not_asked(home: AgentHome)
         told = agent("confirm", *wrong, "--config", home.config, "--by", "Ada")
         assert told.returncode == 1, wrong
         assert told.stderr.strip(), wrong
+    assert agent("confirm", "bed", "mk3s", "no", "--config", home.config).returncode == 2, "whatever was meant, it was no plain yes"
     assert agent("confirm", "dance", "o1", "--config", home.config).returncode == 2
 
 

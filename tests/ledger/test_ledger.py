@@ -42,6 +42,11 @@ def new_order(ledger: SqlLedger, offer_id: str = "f1") -> Order:
     return order
 
 
+def printing_order(ledger: SqlLedger, offer_id: str = "f1") -> Order:
+    """Only an order that is to be printed gets a printer."""
+    return ledger.move(new_order(ledger, offer_id), OrderMove(to=State.PRINTING, event="print_begun"))
+
+
 def test_the_schema_the_code_names_is_the_newest_migration_and_makes_the_tables_the_code_uses(tmp_path: Path) -> None:
     assert head() == tables.SCHEMA
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 (only this test needs it)
@@ -94,7 +99,7 @@ def test_a_changed_event_is_found(ledger: SqlLedger, tmp_path: Path) -> None:
 
 
 def test_the_database_itself_refuses_a_second_job_on_a_printer(ledger: SqlLedger) -> None:
-    order = new_order(ledger)
+    order = printing_order(ledger)
     ledger.set_bed("mk3s", BedState.FREE, "Ada")
     job = ledger.claim(order.id, 1, "mk3s", SHA)
     assert job is not None
@@ -115,14 +120,14 @@ def test_the_database_itself_refuses_a_second_job_on_a_printer(ledger: SqlLedger
 
 @pytest.mark.parametrize("bed", [BedState.UNKNOWN, BedState.OCCUPIED, None])
 def test_a_printer_whose_bed_is_not_known_to_be_free_cannot_be_claimed(ledger: SqlLedger, bed: BedState | None) -> None:
-    order = new_order(ledger)
+    order = printing_order(ledger)
     if bed is not None:
         ledger.set_bed("mk3s", bed, "somebody")
     assert ledger.claim(order.id, 1, "mk3s", SHA) is None
 
 
 def test_an_attempt_has_a_name_no_other_attempt_ever_has(ledger: SqlLedger) -> None:
-    order, names = new_order(ledger), set()
+    order, names = printing_order(ledger), set()
     for _ in range(3):
         ledger.set_bed("mk3s", BedState.FREE, "Ada")
         job = ledger.claim(order.id, 1, "mk3s", SHA)
@@ -133,7 +138,7 @@ def test_an_attempt_has_a_name_no_other_attempt_ever_has(ledger: SqlLedger) -> N
 
 
 def test_the_intent_to_start_occupies_the_bed_in_the_same_commit(ledger: SqlLedger) -> None:
-    order = new_order(ledger)
+    order = printing_order(ledger)
     ledger.set_bed("mk3s", BedState.FREE, "Ada")
     job = ledger.claim(order.id, 1, "mk3s", SHA)
     assert job is not None

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from agent.domain.errors import Refused
 from agent.domain.job import JobState
 from agent.domain.offer import Agreement
-from agent.domain.order import Order
+from agent.domain.order import Order, State
 from agent.domain.printer import BedState
 from agent.domain.question import NewQuestion, Question, Step
 from agent.ledger.database import sqlite_url
 from agent.ledger.files import DiskStore
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.answers import LARGEST_PHOTO_BYTES, LONGEST_NOTE, Answers, is_person, job_on
-from agent.ports.ledger import Stale
+from agent.ports.ledger import OrderMove, Stale
 from agent.sandbox.marketplace import bodies
 from agent.sandbox.person import NAME
 from tests.workflow.workshop import make_offer
@@ -42,7 +42,7 @@ class Workbench:
         self.photo.write_bytes(JPEG)
         added = ledger.add_offer("market", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
         assert added is not None
-        self.order: Order = added
+        self.order: Order = ledger.move(added, OrderMove(to=State.PRINTING, event="print_begun"))
 
     def answers(self, name: str = "Ada Example") -> Answers:
         return Answers(self.ledger, self.store, name)

@@ -94,6 +94,15 @@ def test_hours_may_span_midnight() -> None:
     assert decided(policy=night, now=NOON).answer is Answer.DECLINE
 
 
+@pytest.mark.parametrize(("left_g", "answer"), [(100.0, Answer.DECLINE), (200.0, Answer.ACCEPT), (None, Answer.ACCEPT)])
+def test_a_spool_that_is_tracked_must_have_enough_left(left_g: float | None, answer: Answer) -> None:
+    spool = LoadedMaterial(material="PLA", color=BLACK, remaining_g=left_g)
+    quote = Quote(printer="prusa-mk3s", ok=True, print_seconds=600, filament_g=120.0, plates=1)
+    decision = decided(printers=[printer().model_copy(update={"materials": [spool]})], quotes=[quote])
+    assert decision.answer is answer
+    assert ("filament left: 120 g needed" in decision.text) is (answer is Answer.DECLINE)
+
+
 def test_a_print_that_takes_too_long_is_declined() -> None:
     quote = Quote(printer="mk3s", ok=True, print_seconds=7201)
     assert decided(policy=Policy(longest_print_s=7200), quotes=[quote]).reason is DeclineReason.NO_CAPACITY

@@ -45,7 +45,7 @@ def confirm(
     intagly-agent confirm photos o2ab3cd4e --photo front.jpg --agree no_flaws
     intagly-agent confirm packed o2ab3cd4e
     """
-    settings = config.settings()
+    settings = config.settings(needs_secrets=False)
     with SqlLedger(ledger_url(settings)) as ledger:
         answers = Answers(ledger, file_store(settings), by or _login_name())
         match Step(step):

@@ -58,7 +58,7 @@ def orders(ctx: click.Context, config: ConfigSource, as_json: bool, everything: 
     ctx.obj = config
     if ctx.invoked_subcommand is not None:
         return
-    with SqlLedger(ledger_url(config.settings())) as ledger:
+    with SqlLedger(ledger_url(config.settings(needs_secrets=False))) as ledger:
         waiting = _waiting(ledger)
         rows = [
             _brief(order, waiting.get(order.id, ""))
@@ -76,7 +76,7 @@ def orders(ctx: click.Context, config: ConfigSource, as_json: bool, everything: 
 @json_option
 def offers(config: ConfigSource, as_json: bool) -> None:
     """The offers that came, and what was answered."""
-    with SqlLedger(ledger_url(config.settings())) as ledger:
+    with SqlLedger(ledger_url(config.settings(needs_secrets=False))) as ledger:
         waiting = _waiting(ledger)
         rows = []
         for order in ledger.orders():
@@ -107,7 +107,7 @@ def _known(ledger: SqlLedger, order_id: str) -> Order:
 def show(ctx: click.Context, order_id: str, config: ConfigSource, as_json: bool) -> None:
     """One order's story: every event, its decision, its plates with their proof, its jobs."""
     source = config if config.path else ctx.obj
-    with SqlLedger(ledger_url(source.settings())) as ledger:
+    with SqlLedger(ledger_url(source.settings(needs_secrets=False))) as ledger:
         order = _known(ledger, order_id)
         events, jobs = ledger.events(order_id), ledger.jobs(order_id)
         questions = [question for question in ledger.open_questions() if question.order_id == order_id]

@@ -26,12 +26,12 @@ class ConfigSource:
     path: Path | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
 
-    def settings(self) -> Settings:
-        """The configuration, or ConfigError with all its mistakes."""
+    def settings(self, *, needs_secrets: bool = True) -> Settings:
+        """The configuration, or ConfigError with all its mistakes. What only looks into the ledger needs no tokens and keys."""
         path = self.path or next((place for place in _PLACES if place.is_file()), None)
         if path is None:
             raise click.UsageError(f"No configuration: give --config FILE (looked for {' and '.join(str(place) for place in _PLACES)}).")
-        return load(path, self.overrides)
+        return load(path, self.overrides, needs_secrets=needs_secrets)
 
 
 def config_option(command: Command) -> Command:

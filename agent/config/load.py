@@ -25,13 +25,14 @@ _T = TypeVar("_T")
 _PRINTER: TypeAdapter[PrinterSettings] = TypeAdapter(PrinterSettings)
 
 
-def load(path: Path, overrides: Mapping[str, str] = {}, environ: Mapping[str, str] = os.environ) -> Settings:
+def load(path: Path, overrides: Mapping[str, str] = {}, environ: Mapping[str, str] = os.environ, *, needs_secrets: bool = True) -> Settings:
     """The settings, printers included. BadConfiguration with every mistake of every file.
 
     `overrides`: `{"mqtt.host": "broker"}`, from the command line; they win over the environment, which wins over the file.
+    `needs_secrets` False: tokens and keys that cannot be read here stay empty, and are no mistake.
     """
     mistakes: list[Mistake] = []
-    with reading_with(Reading(path.absolute().parent, environ)) as here:
+    with reading_with(Reading(path.absolute().parent, environ, needs_secrets=needs_secrets)) as here:
         main = _read(path, mistakes)
         layers = [from_command_line(overrides, mistakes), from_environment(environ, mistakes), *([main] if main else [])]
         trees = [layer.values for layer in layers]

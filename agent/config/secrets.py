@@ -4,6 +4,7 @@
 read while the configuration is, so that a missing one is told with all other mistakes.
 """
 
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ def _from_file(value: object) -> Secret | None:
     if value is None or isinstance(value, Secret):
         return value
     given = text_of(value, "the path of a file with the secret")
+    if not reading().needs_secrets and not _is_here(given):
+        return Secret(given, SecretStr(""))
     path = _secret_path(given)
     try:
         content, mode = _read(path)
@@ -68,6 +71,13 @@ def _secret_path(text: str) -> Path:
     return Path(directory) / text.removeprefix(_CREDENTIALS)
 
 
+def _is_here(text: str) -> bool:
+    """Whether this process could read that secret at all."""
+    if text.startswith(_CREDENTIALS) and not reading().environ.get("CREDENTIALS_DIRECTORY"):
+        return False
+    return os.access(_secret_path(text), os.R_OK)
+
+
 def looks_secret(text: str) -> bool:
     """True for a value that may be the secret itself, where its file or variable should be named: such a value is never told."""
     return not text.startswith(("/", "~", ".", "$")) and any(re.search("[0-9]", run) for run in _LONG_RUN.findall(text))
@@ -80,6 +90,8 @@ def _from_environment(value: object) -> Secret | None:
     name = text_of(value, expected)
     if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,127}", name):
         raise ValueError(expected)
+    if name not in reading().environ and not reading().needs_secrets:
+        return Secret(f"${name}", SecretStr(""))
     if name not in reading().environ:
         raise ValueError("an environment variable that is set")
     return _secret(f"${name}", reading().environ[name])

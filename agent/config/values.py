@@ -53,6 +53,8 @@ class Reading:
     folder: Path = field(default_factory=Path)
     environ: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    needs_secrets: bool = True
+    """False: a secret that is not to be had here is left empty, for a person beside the service who only looks into the ledger."""
 
 
 _READING: ContextVar[Reading] = ContextVar("_READING")

@@ -159,6 +159,15 @@ def test_orders_offers_and_printers_tell_how_things_stand(home: AgentHome) -> No
     assert (printer["name"], printer["state"], printer["bed"], printer["job"]) == ("mk3s", "idle", "free", "")
 
 
+def test_orders_and_answers_need_no_secrets_which_only_the_service_has(home: AgentHome) -> None:
+    home.add('[[marketplaces]]\nkind = "operator_api"\nname = "m"\nurl = "https://m.io"\ntoken_file = "$CREDENTIALS_DIRECTORY/token"\n')
+    assert answer(agent("orders", "--config", home.config, "--json"))["orders"] == []
+    assert agent("offers", "--config", home.config).returncode == 0
+    assert agent("confirm", "bed", "mk3s", "--config", home.config, "--by", "Ada").returncode == 0
+    told = agent("printers", "--config", home.config)
+    assert (told.returncode, "CREDENTIALS_DIRECTORY" in told.stderr) == (78, True)
+
+
 def test_confirm_takes_an_answer_and_refuses_what_was_not_asked(home: AgentHome) -> None:
     assert agent("confirm", "bed", "mk3s", "--config", home.config, "--by", "Ada").returncode == 0
     with home.desk() as desk:

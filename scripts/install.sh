@@ -72,5 +72,6 @@ has_slicer || { say "PrusaSlicer is about 180 MB to fetch, once"; debian_package
 if [ "${1:-}" = --dev ]; then
     pip_install requirements/dev.lock
     can_build || debian_packages gcc libc6-dev python3-dev
+    debian_packages mosquitto
     scripts/octoprint-venv.sh
 fi

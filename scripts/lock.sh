@@ -8,3 +8,6 @@ compile() { pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras 
 compile --extra apprise --output-file requirements/agent.lock pyproject.toml requirements/build.in
 compile --all-extras --output-file requirements/dev.lock pyproject.toml requirements/build.in requirements/dev.in
 compile --output-file requirements/octoprint.lock requirements/octoprint.in
+compile --output-file requirements/moonraker.lock requirements/moonraker.in
+compile --output-file requirements/klippy.lock requirements/klippy.in
+compile --output-file requirements/bambu-clients.lock requirements/bambu-clients.in

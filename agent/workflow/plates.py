@@ -9,7 +9,7 @@ from agent.domain.plate import SlicedPlate
 from agent.domain.printer import BedState, PrinterFacts
 from agent.domain.question import Step
 from agent.ports.ledger import Stale
-from agent.workflow.print_once import Moved, advance, ask_about_bad_end, bed_question
+from agent.workflow.print_once import PRINTER_OFFLINE, Moved, advance, ask_about_bad_end, bed_question
 from agent.workflow.shop import Shop
 from agent.workflow.steps import Hold, Outcome, Wait
 
@@ -44,7 +44,8 @@ def claim_next(order: Order, shop: Shop) -> bool:
 
 
 def _claim(order: Order, plate: SlicedPlate, shop: Shop) -> Job | None:
-    for facts in able_printers(plate, shop):
+    """One that is away is claimed only where no other is to be had: its bed was free, and it may come back first."""
+    for facts in sorted(able_printers(plate, shop), key=lambda facts: facts.name in shop.away):
         job = shop.ledger.claim(order.id, plate.number, facts.name, plate.gcode_sha256)
         if job is not None:
             return job
@@ -92,7 +93,10 @@ async def _advance_each(order: Order, shop: Shop) -> tuple[list[float], list[Hol
         except Stale:
             raise
         except AgentError as error:
-            errors.append(error)
+            if error.code == PRINTER_OFFLINE and _given_back(order, job, shop):
+                waits.append(0.0)
+            else:
+                errors.append(error)
             continue
         if isinstance(outcome, Hold):
             holds.append(outcome)
@@ -109,6 +113,18 @@ async def _as_far_as_it_goes(order: Order, job: Job, shop: Shop) -> Outcome:
         job = next(known for known in shop.ledger.jobs(order.id) if known.id == job.id)
         if job.state not in HOLDS_PRINTER:
             return Wait(None)
+
+
+def _given_back(order: Order, job: Job, shop: Shop) -> bool:
+    """A printer that went away before it had the file: its plate goes to another one that is free, where there is one."""
+    taken, beds = {other.printer for other in shop.ledger.active_jobs()}, shop.ledger.beds()
+    plate = next(plate for plate in order.dossier.plates if plate.number == job.plate)
+    for facts in able_printers(plate, shop):
+        bed = beds.get(facts.name)
+        if facts.name not in taken | shop.away and bed is not None and bed.state is BedState.FREE:
+            shop.ledger.move_job(job, JobState.DISCARDED, "printer_away", {"printer": job.printer, "instead": facts.name})
+            return True
+    return False
 
 
 def _harvested(order: Order, jobs: Sequence[Job]) -> bool:

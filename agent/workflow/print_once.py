@@ -22,6 +22,8 @@ from agent.workflow.beds import guard_bed
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, Hold, Outcome, Wait
 
+PRINTER_OFFLINE = "offline"
+"""The code of the error for a printer that is claimed and cannot be reached: nothing of the job is there yet."""
 _END_STATES = {
     PrinterState.FINISHED: JobState.FINISHED,
     PrinterState.CANCELLED: JobState.CANCELLED,
@@ -75,7 +77,9 @@ async def _upload(case: _Case) -> Outcome | Moved:
     """Looks first: an upload may wipe out what the printer shows of somebody else's print."""
     seen = await case.printer.observe()
     if seen.state is PrinterState.OFFLINE:
-        raise Transient(f"{case.job.printer} cannot be reached: {seen.reason}", hint="Is it on, and connected?", code="offline")
+        case.shop.away.add(case.job.printer)
+        raise Transient(f"{case.job.printer} cannot be reached: {seen.reason}", hint="Is it on, and connected?", code=PRINTER_OFFLINE)
+    case.shop.away.discard(case.job.printer)
     guard_bed(case.shop, case.job.printer, seen)
     await case.printer.upload(case.shop.store.path(case.job.gcode_sha256), case.job.remote_name)
     case.shop.ledger.move_job(case.job, JobState.UPLOADED, "uploaded", {})

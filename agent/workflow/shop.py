@@ -58,6 +58,8 @@ class Shop:
     pace: Pace = field(default_factory=Pace)
     foreign_jobs: dict[str, str] = field(default_factory=dict)
     """Printer -> the print of somebody else that was seen there last: see beds.py."""
+    away: set[str] = field(default_factory=set)
+    """Printers that could not be reached at the last look: work goes to others first."""
 
     def printer(self, name: str) -> Printer:
         """NeedsOperator where the configuration no longer has it."""

@@ -47,6 +47,7 @@ class PrinterWatch:
 
     async def _tell_presence(self, seen: PrinterObservation) -> None:
         if seen.state is PrinterState.OFFLINE:
+            self._shop.away.add(self._name)
             self._missed += 1
             if self._missed == LOST_AFTER_LOOKS:
                 log.warning("printer_lost", printer=self._name, why=seen.reason)
@@ -55,6 +56,7 @@ class PrinterWatch:
             if self._missed >= LOST_AFTER_LOOKS:
                 log.info("printer_back", printer=self._name, state=seen.state)
                 await self._tell_job("printer_back", f"{self._name} is back", f"It is {seen.state} now.", Urgency.INFO)
+            self._shop.away.discard(self._name)
             self._missed = 0
 
     async def _tell_pause(self, seen: PrinterObservation) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
+from agent.domain.job import JobState
 from agent.domain.mesh import MeshReport, Verdict
-from agent.domain.offer import Item, RemoteOrder, RemoteState, Supports
+from agent.domain.offer import Item, ProblemCode, RemoteOrder, RemoteState, Supports
 from agent.domain.order import Order, State
 from agent.domain.printer import BedState, PrinterState
 from agent.domain.question import Step
 from agent.operator.answers import Answers
+from agent.workflow.hold import give_up
 from agent.workflow.intake import Intake
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.watch import PrinterWatch
@@ -275,3 +277,40 @@ async def test_a_plate_no_printer_can_make_any_more_is_a_question(shop: Workshop
     await shop.settle()
     (question,) = [question for question in shop.ledger.open_questions() if question.step is Step.HOLD]
     assert "loaded any more" in question.text
+
+
+async def test_work_that_waits_for_a_printer_that_is_away_goes_to_another(shop: Workshop) -> None:
+    second = FakePrinter(OutsidePrinter(), shop.fate, "mk4")
+    over(shop, printers={"mk3s": shop.printer, "mk4": second})
+    shop.outside.printer.state = PrinterState.OFFLINE
+    shop.ledger.set_bed("mk3s", BedState.FREE, "Ada")
+    await receive(shop)
+    assert (order_of(shop).state, order_of(shop).tries > 0) == (State.PRINTING, True)
+    shop.ledger.set_bed("mk4", BedState.FREE, "Ada")
+    shop.ledger.wake([State.PRINTING])
+    await shop.settle()
+    assert (shop.outside.printer.starts, len(second.outside.starts)) == ([], 1)
+    assert [job.state for job in shop.ledger.jobs(order_of(shop).id)] == [JobState.DISCARDED, JobState.PRINTING]
+    assert shop.ledger.beds()["mk3s"].state is BedState.FREE
+
+
+async def test_the_next_order_is_not_given_to_a_printer_that_is_away(shop: Workshop) -> None:
+    second = FakePrinter(OutsidePrinter(), shop.fate, "mk4")
+    over(shop, printers={"mk3s": shop.printer, "mk4": second})
+    for name in ("mk3s", "mk4"):
+        shop.ledger.set_bed(name, BedState.FREE, "Ada")
+    shop.outside.printer.state = PrinterState.OFFLINE
+    await PrinterWatch(shop.printer, shop.shop).look()
+    await receive(shop)
+    assert [job.printer for job in shop.ledger.jobs(order_of(shop).id)] == ["mk4"]
+
+
+async def test_giving_up_while_it_is_not_known_whether_we_have_it_reads_it_back_and_tells_the_marketplace(outside: Outside) -> None:
+    with Workshop(outside) as shop:
+        outside.market.drops_replies = 1
+        await receive(shop, rounds=1)
+        (order,) = shop.ledger.orders()
+        assert (order.state, order.dossier.remote) == (State.OFFERED, None)
+        await give_up(order, shop.shop, "Ada")
+        (remote,) = outside.market.orders.values()
+        assert outside.market.acts == ["accept f1", f"problem {ProblemCode.OTHER} {remote.order_id}"]

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import os
 import shutil
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.config.model import AcceptanceSettings, HotFolderSettings, OperatorApiSettings, Settings
-from agent.config.printer import OctoPrintSettings, PrinterSettings, VirtualSettings
+from agent.config.printer import BambuSettings, MoonrakerSettings, OctoPrintSettings, PrinterSettings, VirtualSettings
 from agent.domain.errors import ConfigError
 from agent.domain.printer import PrinterFacts
 from agent.ledger.database import sqlite_url
@@ -24,13 +25,17 @@ from agent.notifiers.fanout import notifier_for
 from agent.ports.files import FileStore
 from agent.ports.marketplace import Marketplace
 from agent.ports.printer import Printer
+from agent.printers.bambu.access import BambuAccess
+from agent.printers.bambu.printer import BambuPrinter
+from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
 from agent.slicers.plates import EDGE_MM
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from agent.slicers.prusaslicer import PrusaSlicer
+from agent.wire.mqtt import Broker
 from agent.workflow.acceptance import Policy
-from agent.workflow.shop import Shop
+from agent.workflow.shop import Pace, Shop
 
 
 def data_dir(settings: Settings) -> Path:
@@ -83,6 +88,11 @@ def build_slicer(settings: Settings, profiles: ProfileLibrary, store: FileStore,
 def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts:
     """What deciding and slicing need to know. ConfigError where its profile cannot be used."""
     profile = profiles.profile(printer.profile)
+    if printer.bed_clearing == "automatic" and not profile.clears_bed:
+        raise ConfigError(
+            f'{printer.name}: bed_clearing = "automatic", and the profile {profile.name} does not say how the bed is cleared.',
+            hint='Let its end code push the part off and describe that in profile.toml (clears_bed = "…"), or use "confirm".',
+        )
     width, depth, height = profile.bed_mm
     return PrinterFacts(
         name=printer.name,
@@ -94,6 +104,7 @@ def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts
         materials=printer.loaded(),
         profile_materials=profile.materials,
         clears_its_own_bed=printer.bed_clearing == "automatic",
+        bed_cool_c=printer.bed_cool_c or None,
     )
 
 
@@ -105,9 +116,45 @@ def build_printers(settings: Settings) -> dict[str, Printer]:
 def build_printer(printer: PrinterSettings, facts: PrinterFacts, settings: Settings) -> Printer:
     match printer:
         case OctoPrintSettings():
-            return OctoPrintPrinter(facts, printer.url, printer.api_key.reveal())
+            return OctoPrintPrinter(facts, printer.url, printer.api_key.reveal(), printer.snapshot_url or "")
+        case MoonrakerSettings():
+            return MoonrakerPrinter(facts, moonraker_access(printer))
+        case BambuSettings():
+            return BambuPrinter(facts, bambu_access(printer, slicing_dir(settings)))
         case VirtualSettings():
             return VirtualPrinter(facts, settings.agent.data_dir / "virtual" / printer.name, printer.speed)
+
+
+def moonraker_access(printer: MoonrakerSettings) -> MoonrakerAccess:
+    """ConfigError where the certificate authority's file cannot be used."""
+    tls = tls_context(printer.mqtt_ca_file) if printer.mqtt_tls else None
+    broker = Broker(printer.mqtt_host, printer.mqtt_port, printer.mqtt_username or "", printer.mqtt_password, tls)
+    return MoonrakerAccess(url=printer.url, broker=broker, instance_name=printer.instance_name, api_key=printer.api_key)
+
+
+def bambu_access(printer: BambuSettings, work_dir: Path) -> BambuAccess:
+    return BambuAccess(
+        host=printer.host,
+        serial=printer.serial,
+        access_code=printer.access_code,
+        ca_file=printer.ca_file,
+        model=printer.model,
+        url_form=printer.url_form,
+        use_ams=printer.use_ams,
+        mqtt_port=printer.mqtt_port,
+        ftps_port=printer.ftps_port,
+        camera_port=printer.camera_port,
+        work_dir=work_dir,
+    )
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Checks certificate and host name, against that authority or the ones the system knows. ConfigError where the file is none."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror if not isinstance(error, ssl.SSLError) and error.strerror else "it holds no certificate"
+        raise ConfigError(f"{ca_file} cannot be used: {why}.", hint="It has to be the authority's certificate as PEM.") from error
 
 
 def build_marketplace(market: OperatorApiSettings | HotFolderSettings) -> Marketplace:
@@ -165,6 +212,7 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
             now=utc_now,
             local_now=lambda: datetime.now().astimezone(),
             largest_file_bytes=settings.files.max_file_mb * MB,
+            pace=Pace(heat_at_once=settings.printing.heat_at_once),
             slicing=asyncio.Semaphore(settings.slicing.workers),
         )
 

@@ -20,7 +20,7 @@ from agent.ledger.sql_ledger import SqlLedger
 from agent.meshes.limits import MB
 from agent.ports.printer import Printer
 from agent.wire.clock import is_synchronised
-from agent.wiring import build_marketplace, build_printers, build_slicer, file_store, ledger_url, profile_library
+from agent.wiring import build_marketplace, build_printers, build_slicer, facts_of, file_store, ledger_url, profile_library
 
 Level = Literal["ok", "warning", "error"]
 PROVEN_SLICER = "PrusaSlicer-2.5"
@@ -115,6 +115,7 @@ def _profiles(settings: Settings) -> Iterator[Finding]:
         subject = f"profile of {printer.name}"
         try:
             profile = profiles.profile(printer.profile)
+            facts_of(printer, profiles)
             for spool in printer.materials:
                 profile.material(spool.material)
         except AgentError as error:

@@ -1,8 +1,12 @@
 """`sandbox`: servers on loopback that play the outside world, to try the agent on."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from agent.domain.errors import Refused
+from agent.sandbox.bambu.settings import Settings
 from agent.sandbox.marketplace.server import serve
 
 
@@ -27,4 +31,34 @@ def marketplace(port: int, token: str, host: str, read_only_token: str, clock_of
     except OSError as error:
         raise Refused(
             f"Port {port} on {host} cannot be had: {error.strerror}.", hint="Choose another --port.", code="port_taken"
+        ) from error
+
+
+@sandbox.command()
+@click.option("--folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its card, state and journal.")
+@click.option("--serial", default=Settings.serial, show_default=True)
+@click.option("--access-code", default=Settings.access_code, show_default=True)
+@click.option("--host", default=Settings.host, show_default=True)
+@click.option("--mqtt-port", default=0, type=click.IntRange(0, 65535), help="A real printer's is 8883. 0: any free port (the default).")
+@click.option("--ftps-port", default=0, type=click.IntRange(0, 65535), help="A real printer's is 990. 0: any free port (the default).")
+@click.option("--camera-port", default=0, type=click.IntRange(0, 65535), help="A real printer's is 6000. 0: any free port (the default).")
+@click.option("--model", default=Settings.model, show_default=True)
+@click.option("--speed", default=60.0, show_default=True, help="How many times faster than predicted it prints.")
+@click.option("--remember", is_flag=True, help="Go on with the state it was ended in.")
+def bambu(**settings: Any) -> None:
+    """A Bambu printer in LAN mode. Says where, as one line of JSON, when all its ports answer; ends with Ctrl-C.
+
+    Needs mosquitto. The person beside it and its faults are asked for over its control port: see docs/sandbox.md.
+    """
+    try:
+        # The libraries it needs are an extra, and no other command waits for them.
+        from agent.sandbox.bambu.serve import serve as serve_bambu  # noqa: PLC0415
+    except ImportError as error:
+        hint = "Install the extra: pip install 'intagly-agent[sandbox]'."
+        raise Refused(f"The sandbox printer needs the Python package {error.name}.", hint=hint, code="missing_extra") from error
+    try:
+        serve_bambu(Settings(**settings))
+    except OSError as error:
+        raise Refused(
+            f"A port on {settings['host']} cannot be had: {error.strerror}.", hint="Choose other ports.", code="port_taken"
         ) from error

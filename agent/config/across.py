@@ -17,7 +17,7 @@ _Table = Mapping[str, Any]
 # --- printers ----------------------------------------------------------------------------------------------------
 def double_printers(files: Sequence[Layer]) -> list[Mistake]:
     """Two printers under one name cannot be told apart; two for one machine would both start prints on it."""
-    return [*_doubles_in(files, "name", _name), *_doubles_in(files, "url", _machine)]
+    return [*_doubles_in(files, "name", _name), *_doubles_in(files, "url", _machine), *_doubles_in(files, "serial", _name)]
 
 
 def _doubles_in(files: Sequence[Layer], option: str, same: Callable[[str], Hashable]) -> list[Mistake]:

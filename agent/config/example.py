@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from agent.config.model import Settings
-from agent.config.printer import OctoPrintSettings, VirtualSettings
+from agent.config.printer import BambuSettings, MoonrakerSettings, OctoPrintSettings, VirtualSettings
 from agent.config.values import ColorOption, Section
 
 _WIDTH = 98
@@ -53,6 +53,8 @@ def rendered() -> dict[str, str]:
     return {
         "config.example.toml": _text([*_comment(_CONFIG), *_sections()]),
         "printers.example/octoprint.toml": _text(_printer(OctoPrintSettings)),
+        "printers.example/klipper.toml": _text(_printer(MoonrakerSettings)),
+        "printers.example/bambu.toml": _text(_printer(BambuSettings)),
         "printers.example/virtual.toml": _text(_printer(VirtualSettings)),
     }
 

@@ -173,6 +173,18 @@ class SlicingSettings(Section):
     )
 
 
+class PrintingSettings(Section):
+    """The printers together."""
+
+    heat_at_once: Whole | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="So many printers may warm up at the same time; the next one starts when one of them is warm. Not set: all.",
+        examples=[2],
+    )
+
+
 class FileSettings(Section):
     """Customers' files and the disk."""
 
@@ -262,6 +274,7 @@ class Settings(BaseSettings):
     marketplaces: list[Marketplace] = []
     acceptance: AcceptanceSettings = AcceptanceSettings()
     slicing: SlicingSettings = SlicingSettings()
+    printing: PrintingSettings = PrintingSettings()
     files: FileSettings = FileSettings()
     web: WebSettings = WebSettings()
     mqtt: MqttSettings | None = None

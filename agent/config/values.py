@@ -116,6 +116,38 @@ def _http_url(value: object) -> str:
     return text.rstrip("/")
 
 
+def _http_query_url(value: object) -> str:
+    expected = "an address such as http://host/webcam/?action=snapshot"
+    address, mark, query = text_of(value, expected).partition("?")
+    if not re.fullmatch(r"[!-~]*", query):
+        raise ValueError(expected)
+    return _http_url(address) + ("/" if address.endswith("/") else "") + mark + query
+
+
+def _host(value: object) -> str:
+    expected = "a name or address such as printer.local or 192.168.1.50, without http:// and port"
+    text = text_of(value, expected)
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", text):
+        raise ValueError(expected)
+    return text
+
+
+def _serial(value: object) -> str:
+    """In another case the printer takes the connection and says nothing."""
+    expected = "the serial number as the printer shows it: capitals and digits, such as 01P00A000000001"
+    if not re.fullmatch(r"[0-9A-Z]{8,32}", text_of(value, expected)):
+        raise ValueError(expected)
+    return str(value)
+
+
+def _url_form(value: object) -> str:
+    expected = 'a form with {file} in it, such as "ftp:///{file}"'
+    text = text_of(value, expected)
+    if not re.fullmatch(r"(ftp|file):/[A-Za-z0-9/_.-]*\{file\}", text):
+        raise ValueError(expected)
+    return text
+
+
 def check_database(url: str) -> None:
     """ValueError, without the address in its text, where no ledger could be kept there.
 
@@ -195,7 +227,12 @@ NameOption = Annotated[str, BeforeValidator(_name)]
 PathOption = Annotated[Path, BeforeValidator(_path)]
 """Absolute, or relative to the file it is written in."""
 FolderOption = Annotated[Path, BeforeValidator(_folder)]
+Host = Annotated[str, BeforeValidator(_host)]
+Serial = Annotated[str, BeforeValidator(_serial)]
+UrlForm = Annotated[str, BeforeValidator(_url_form)]
 HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+HttpQueryUrl = Annotated[str, BeforeValidator(_http_query_url)]
+"""As HttpUrl, with a query and a slash before it: cameras need both."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
 Listen = Annotated[str, BeforeValidator(_listen)]
 MoneyOption = Annotated[Money, BeforeValidator(_money)]

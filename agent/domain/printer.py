@@ -42,12 +42,33 @@ class PrinterObservation(Value):
         return self.state in BUSY
 
 
+class Temperatures(Value):
+    """In °C at one instant. None: the printer has no such heater, or does not say. A target of 0 is a heater that is off."""
+
+    nozzle_c: float | None = None
+    nozzle_target_c: float | None = None
+    bed_c: float | None = None
+    bed_target_c: float | None = None
+
+
 class LoadedMaterial(Value):
     """A spool on a printer. `remaining_g` None: not tracked."""
 
     material: str = Field(min_length=1, max_length=40)
     color: Color
     remaining_g: float | None = Field(default=None, ge=0)
+
+
+class MaterialSlot(Value):
+    """A place on a printer that holds filament, as the printer itself tells it. `slot` is what people call it: A1, B3, external.
+
+    `color_hex` None: it does not say. `remaining_percent` None: not measured.
+    """
+
+    slot: str
+    material: str
+    color_hex: str | None = None
+    remaining_percent: int | None = None
 
 
 class PrinterFacts(Value):
@@ -62,6 +83,8 @@ class PrinterFacts(Value):
     materials: list[LoadedMaterial]
     profile_materials: list[str]
     clears_its_own_bed: bool = False
+    bed_cool_c: float | None = None
+    """After a print nobody is sent to a bed warmer than this. None: at once."""
 
     def loaded(self, material: str, color: Color) -> LoadedMaterial | None:
         """The spool that serves this material and colour, if one is loaded."""

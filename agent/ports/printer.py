@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
-from agent.domain.printer import PrinterFacts, PrinterObservation
+from agent.domain.printer import MaterialSlot, PrinterFacts, PrinterObservation, Temperatures
 
 
 class Printer(Protocol):
@@ -55,10 +55,50 @@ class Printer(Protocol):
     async def cancel(self, remote_name: str) -> None: ...
 
 
+NO_CAMERA = "no_camera"
+"""The code of the error where this one printer has none: that is no trouble to tell of."""
+
+
 @runtime_checkable
 class Camera(Protocol):
     """A printer that can be looked at."""
 
     async def snapshot(self) -> bytes:
         """A JPEG of the bed now."""
+        ...
+
+
+@runtime_checkable
+class Heats(Protocol):
+    """A printer that tells how warm it is."""
+
+    async def temperatures(self) -> Temperatures:
+        """Now; None for what the printer does not have or does not say."""
+        ...
+
+
+@runtime_checkable
+class EmergencyStop(Protocol):
+    """A printer that can be halted at once, whatever it does and for whomever."""
+
+    async def emergency_stop(self) -> None:
+        """Heaters and motors off now. The print is lost and the printer is OFFLINE until a person restarts it."""
+        ...
+
+
+@runtime_checkable
+class MaterialSlots(Protocol):
+    """A printer that knows what filament it holds."""
+
+    async def slots(self) -> list[MaterialSlot]:
+        """Those with something in them, now."""
+        ...
+
+
+@runtime_checkable
+class ForgetsItsJobs(Protocol):
+    """A printer that shows a job it has just taken and one that has ended alike, to whoever did not see it at work."""
+
+    def was_at_work(self, remote_name: str) -> None:
+        """The ledger's word: an earlier process saw this job at work, so an end that is shown is its own."""
         ...

@@ -1,1 +1,1 @@
-"""Printers, all behind ports.printer: OctoPrint (octoprint over octorest_client over bounded_http) and the virtual one."""
+"""Printers, all behind ports.printer: OctoPrint, Klipper by way of Moonraker, Bambu, and the virtual one."""

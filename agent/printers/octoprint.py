@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
-from agent.domain.errors import AgentError, Refused, Transient
-from agent.domain.printer import BUSY, PrinterFacts, PrinterObservation, PrinterState
+from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
+from agent.domain.printer import BUSY, PrinterFacts, PrinterObservation, PrinterState, Temperatures
+from agent.ports.printer import NO_CAMERA
 from agent.printers import names
 from agent.printers.bounded_http import ANSWER_S, CONNECT_ALL_S
 from agent.printers.octorest_client import STORED_S, JobAnswer, OctoPrintClient, sending_s, translated
+from agent.wire.jpeg import fetch_jpeg
 
 _Answer = TypeVar("_Answer")
 
@@ -57,8 +59,9 @@ _CALL_S = _TURN_S + 2 * (CONNECT_ALL_S + ANSWER_S) + 2.0
 class OctoPrintPrinter:
     """Implements ports.printer.Printer. Its threads are its own: a printer that hangs delays no other."""
 
-    def __init__(self, facts: PrinterFacts, url: str, api_key: str) -> None:
+    def __init__(self, facts: PrinterFacts, url: str, api_key: str, snapshot_url: str = "") -> None:
         self._facts = facts
+        self._snapshot_url = snapshot_url
         self._client = OctoPrintClient(url, api_key)
         self._threads: ThreadPoolExecutor | None = None
         self._confirmed = ""
@@ -119,6 +122,17 @@ class OctoPrintPrinter:
 
     async def cancel(self, remote_name: str) -> None:
         await self._ask(lambda: self._if_ours(remote_name, self._client.cancel))
+
+    async def temperatures(self) -> Temperatures:
+        now = await self._ask(self._client.heaters)
+        return Temperatures(nozzle_c=now.tool0.actual, nozzle_target_c=now.tool0.target, bed_c=now.bed.actual, bed_target_c=now.bed.target)
+
+    async def snapshot(self) -> bytes:
+        """From the camera's own address: the one OctoPrint knows is often good only on the machine it runs on."""
+        if not self._snapshot_url:
+            hint = "Set snapshot_url in the printer's file, where it has one."
+            raise NeedsOperator(f"{self._facts.name} has no camera.", hint=hint, code=NO_CAMERA)
+        return await fetch_jpeg(self._snapshot_url)
 
     async def _ask(self, call: Callable[[], _Answer], limit_s: float = _CALL_S) -> _Answer:
         assert self._threads is not None, "the printer was not entered"

@@ -70,6 +70,18 @@ class JobAnswer(Value):
         return None if left is None else int(left)
 
 
+class _Heater(Value):
+    actual: float | None = None
+    target: float | None = None
+
+
+class HeatersAnswer(Value):
+    """GET /api/printer, without what else is there. OctoPrint calls the nozzle tool0."""
+
+    tool0: _Heater = _Heater()
+    bed: _Heater = _Heater()
+
+
 class Prints(Value):
     """How often a file's prints ended well, and how often not. A print that is still running counts in neither."""
 
@@ -124,6 +136,11 @@ class OctoPrintClient(OctoRest):  # type: ignore[misc]  # octorest has no types
 
     def job(self) -> JobAnswer:
         return JobAnswer.model_validate(self.job_info())
+
+    def heaters(self) -> HeatersAnswer:
+        """Refused (409) while OctoPrint has no printer."""
+        answer = self.printer(exclude="state,sd")
+        return HeatersAnswer.model_validate(answer.get("temperature", {}) if isinstance(answer, dict) else answer)
 
     def prints(self, name: str) -> Prints | None:
         """A file's history; None where OctoPrint has no such file."""

@@ -57,6 +57,8 @@ class Profile:
     process: Flat
     filaments: dict[str, Flat]
     limits: dict[str, Limits]
+    clears_bed: str = ""
+    """How the machine takes a finished part off by itself; empty where it cannot."""
 
     @cached_property
     def bed_mm(self) -> tuple[float, float, float]:
@@ -187,7 +189,8 @@ class _File:
 def _profile(folder: Path) -> Profile:
     machine, process = _ini(folder / "machine.ini"), _ini(folder / "process.ini")
     filaments = {path.stem.removeprefix("filament-"): _ini(path) for path in sorted(folder.glob("filament-*.ini"))}
-    limits = _limits(folder / "profile.toml")
+    about = _about(folder / "profile.toml")
+    limits = _limits(folder / "profile.toml", about)
     if set(filaments) != set(limits):
         raise ConfigError(
             f"{folder}: the filament files ({', '.join(filaments)}) and [materials] of profile.toml ({', '.join(limits)}) differ.",
@@ -203,7 +206,7 @@ def _profile(folder: Path) -> Profile:
     for material, file in filaments.items():
         _require_within(file, limits[material])
     values = {material: file.values for material, file in filaments.items()}
-    return Profile(folder.name, folder, machine.values, process.values, values, limits)
+    return Profile(folder.name, folder, machine.values, process.values, values, limits, str(about.get("clears_bed", "")))
 
 
 def _require_rectangle(machine: _File) -> None:
@@ -239,11 +242,14 @@ def _ini(path: Path) -> _File:
     return file
 
 
-def _limits(path: Path) -> dict[str, Limits]:
+def _about(path: Path) -> Mapping[str, object]:
     try:
-        about = tomllib.loads(_read(path))
+        return tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}.", hint=_HINT) from error
+
+
+def _limits(path: Path, about: Mapping[str, object]) -> dict[str, Limits]:
     materials = about.get("materials")
     if not isinstance(materials, dict) or not materials:
         raise ConfigError(f"{path}: [materials.<MATERIAL>] with nozzle_c and bed_c is missing.", hint=_HINT)

@@ -9,6 +9,7 @@ outweigh it; the slicer's account stands alone), and that supports stand where t
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agent.domain.offer import Supports
@@ -29,6 +30,7 @@ _TIP = 0.02
 """Share of a part's size that may be missing at a side where it runs out in a point."""
 _ROOM_FOR_INFILL = 0.4
 """Least share of a part's volume that is neither wall nor solid layer, for its infill to be measured."""
+_PULLED_BACK = re.compile(r"\bE-([0-9]+(?:\.[0-9]+)?)")
 _NAMED_SETTINGS = {
     "fill_density": "infill",
     "fill_pattern": "infill pattern",
@@ -190,7 +192,8 @@ def _filament(facts: GcodeFacts, volume_mm3: float, settings: PrintSettings, fla
     walls = sum(laid for feature, laid in facts.laid_mm.items() if feature not in NOT_THE_PART and feature != _INFILL) * area
     least, most = volume_mm3 * 0.8 * settings.infill_percent / 100, volume_mm3 * 2 + 1000
     yield _line("volume of the parts", f"{least:.0f}…{most:.0f} mm³", f"{walls + infill:.0f} mm³", least <= walls + infill <= most)
-    slack = 2 * _number(flat.get("retract_length", "2")) + 1 + 0.002 * facts.filament_mm
+    pulled_back = sum(float(mm) for mm in _PULLED_BACK.findall(flat.get("end_gcode", "")))  # the slicer's own count leaves it out
+    slack = 2 * _number(flat.get("retract_length", "2")) + pulled_back + 1 + 0.002 * facts.filament_mm
     agrees = facts.filament_mm > 0 and abs(facts.net_mm - facts.filament_mm) <= slack
     yield _line("filament in moves", f"{facts.filament_mm:.0f} ± {slack:.0f} mm", f"{facts.net_mm:.0f} mm", agrees)
     if settings.infill_percent == 0:

@@ -120,6 +120,7 @@ class MqttLink:
             raise self._why
         sent = self._client.publish(topic, payload, qos)
         if sent.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.renew()  # it may have kept the message for later
             raise _undelivered()
         delivered = self._waiting[sent.mid] = asyncio.get_running_loop().create_future()
         try:

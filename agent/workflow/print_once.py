@@ -17,10 +17,12 @@ from agent.domain.order import Order
 from agent.domain.printer import ENDED, BedState, PrinterObservation, PrinterState
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
-from agent.ports.printer import Printer
+from agent.ports.printer import ForgetsItsJobs, Printer
 from agent.workflow.beds import guard_bed
+from agent.workflow.pictures import take_picture
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, Hold, Outcome, Wait
+from agent.workflow.warmth import may_heat, too_warm
 
 PRINTER_OFFLINE = "offline"
 """The code of the error for a printer that is claimed and cannot be reached: nothing of the job is there yet."""
@@ -100,7 +102,10 @@ async def _start(case: _Case) -> Outcome | Moved:
         return _ask_for_bed(
             case, f"The bed of {case.job.printer} is no longer known to be free. Clear it and say so; the print then starts."
         )
-    job, intent = case.shop.ledger.open_start(case.job)
+    async with case.shop.heating:
+        if not await may_heat(case.shop, case.job.printer):
+            return Wait(case.shop.pace.idle_printer_s)
+        job, intent = case.shop.ledger.open_start(case.job)
     try:
         await case.printer.start(job.remote_name)
     except Transient as lost:
@@ -119,12 +124,12 @@ async def _began_already(case: _Case, seen: PrinterObservation) -> Moved | None:
         case.shop.ledger.move_job(case.job, JobState.PRINTING, "printing", {"begun": "not by this start"}, BedState.OCCUPIED)
         return Moved()
     if ours and seen.state in ENDED:
-        return _ended(case, seen)
+        return await _ended(case, seen)
     asked_before = any(
         event.kind == "start_intended" and event.data.get("job") == case.job.remote_name for event in case.shop.ledger.events(case.order.id)
     )
     end = await case.printer.outcome(case.job.remote_name) if asked_before else None
-    return None if end is None else _ended(case, end)
+    return None if end is None else await _ended(case, end)
 
 
 async def _settle_start(case: _Case) -> Outcome | Moved:
@@ -140,7 +145,7 @@ async def _settle_start(case: _Case) -> Outcome | Moved:
         return Moved()
     end = seen if ours and seen.state in ENDED else await case.printer.outcome(job.remote_name)
     if end is not None:
-        return _ended(case, end, intent)
+        return await _ended(case, end, intent)
     return await _perhaps_never_started(case, intent, seen)
 
 
@@ -163,17 +168,19 @@ async def _perhaps_never_started(case: _Case, intent: Intent | None, seen: Print
 
 
 async def _watch(case: _Case) -> Outcome | Moved:
+    if isinstance(case.printer, ForgetsItsJobs):
+        case.printer.was_at_work(case.job.remote_name)
     seen = await case.printer.observe()
     if seen.remote_name == case.job.remote_name:
         if seen.state in ENDED:
-            return _ended(case, seen)
+            return await _ended(case, seen)
         if seen.busy:
             return Wait(case.shop.pace.printing_s)
     if seen.state is PrinterState.OFFLINE:
         return await _away(case, seen)
     end = await case.printer.outcome(case.job.remote_name)
     if end is not None:
-        return _ended(case, end)
+        return await _ended(case, end)
     return case.ask(
         "end_unknown",
         f"{case.job.printer} no longer shows {case.job.remote_name} and has no record of how it ended. Look at the printer: what happened?",
@@ -188,13 +195,14 @@ async def _away(case: _Case, seen: PrinterObservation) -> Outcome | Moved:
     except Transient:
         end = None  # away altogether: nothing is known, and nothing need be done but look again
     if end is not None and end.state is not PrinterState.FINISHED:
-        return _ended(case, end.model_copy(update={"reason": end.reason or seen.reason}))
+        return await _ended(case, end.model_copy(update={"reason": end.reason or seen.reason}))
     return Wait(case.shop.pace.printer_away_s)
 
 
-def _ended(case: _Case, seen: PrinterObservation, intent: Intent | None = None) -> Moved:
+async def _ended(case: _Case, seen: PrinterObservation, intent: Intent | None = None) -> Moved:
     to = _END_STATES[seen.state]
     case.shop.ledger.move_job(case.job, to, f"print_{to}", {"why": seen.reason} if seen.reason else {}, BedState.OCCUPIED, intent)
+    await take_picture(case.job, str(seen.state), case.shop)
     return Moved()
 
 
@@ -223,6 +231,8 @@ async def _harvest(case: _Case) -> Outcome | Moved:
             shop.ledger.settle_question(asked)
         return Moved()
     if asked is None:
+        if await too_warm(shop, job.printer) is not None:
+            return Wait(shop.pace.cooling_s)
         text = f"{job.printer} has finished plate {job.plate} of order {case.order.id}. Take the part off and say that the bed is clear."
         await shop.notifier.notify(
             Notice(event="print_finished", title=f"{job.printer} is done", text=text, urgency=Urgency.ACT, order_id=case.order.id)

@@ -34,6 +34,9 @@ class Pace:
     remote_s: float = 60.0
     first_retry_s: float = 1.0
     longest_retry_s: float = 300.0
+    heat_at_once: int | None = None
+    """How many printers may warm up at the same time; not seconds, but a pace as well. None: all."""
+    cooling_s: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Shop:
     pace: Pace = field(default_factory=Pace)
     foreign_jobs: dict[str, str] = field(default_factory=dict)
     """Printer -> the print of somebody else that was seen there last: see beds.py."""
+    heating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from counting the printers that warm up until one more is intended to."""
     away: set[str] = field(default_factory=set)
     """Printers that could not be reached at the last look: work goes to others first."""
 

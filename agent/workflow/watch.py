@@ -10,6 +10,7 @@ from agent.domain.printer import PrinterObservation, PrinterState
 from agent.ports.notifier import Notice, Urgency
 from agent.ports.printer import Printer
 from agent.workflow.beds import guard_bed
+from agent.workflow.pictures import take_picture
 from agent.workflow.shop import Shop
 
 log = structlog.get_logger()
@@ -64,6 +65,8 @@ class PrinterWatch:
         paused = seen.state is PrinterState.PAUSED and self._shop.ledger.knows_job(seen.remote_name)
         if paused and not self._paused:
             await self._tell_job("print_paused", f"{self._name} is paused", f"{seen.remote_name}: {seen.reason}", Urgency.ACT)
+            if (job := self._job()) is not None:
+                await take_picture(job, "paused", self._shop)
         self._paused = paused
 
     async def _tell_job(self, event: str, title: str, text: str, urgency: Urgency) -> None:

@@ -34,8 +34,16 @@ class Example(Folder):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.secret("ledger", "postgresql+psycopg://agent@db/ledger").secret("mqtt", "pa55").secret("mk3s.key", "k3y")
-        self.secret("notifications", "ntfys://t0ken@ntfy.example/printers")
-        self.env({"INTAGLY_TOKEN": "t0ken", "MK3S_API_KEY": "k3y", "MQTT_PASSWORD": "pa55"})
+        self.secret("voron.key", "k3y").secret("p1s.code", "12345678").secret("notifications", "ntfys://t0ken@ntfy.example/printers")
+        self.env(
+            {
+                "INTAGLY_TOKEN": "t0ken",
+                "MK3S_API_KEY": "k3y",
+                "MQTT_PASSWORD": "pa55",
+                "VORON_API_KEY": "k3y",
+                "P1S_ACCESS_CODE": "12345678",
+            }
+        )
         (path / "slicer_profiles").symlink_to(ROOT / "slicer_profiles")
         self.put(EXAMPLES)
 
@@ -49,7 +57,7 @@ class Example(Folder):
 
     def set_every_option(self, *, but: str) -> "Example":
         """One of the two ways to name a secret is left out: `but` is file or env."""
-        other_way = re.compile(rf"^((?:token|api_key|password)_{but} = )", re.MULTILINE)
+        other_way = re.compile(rf"^((?:token|api_key|(?:mqtt_)?password|access_code)_{but} = )", re.MULTILINE)
         return self.put({name: other_way.sub(r"#\1", NOT_SET.sub(r"\1", text)) for name, text in EXAMPLES.items()})
 
 
@@ -70,7 +78,7 @@ def test_no_file_is_left_from_an_earlier_version() -> None:
 def test_the_examples_load_as_they_are(example: Example) -> None:
     loaded = example.load()
     assert [market.name for market in loaded.marketplaces] == ["intagly"]
-    assert [printer.name for printer in loaded.printers] == ["mk3s", "virtual"]
+    assert [printer.name for printer in loaded.printers] == ["p1s", "voron", "mk3s", "virtual"]
     assert loaded.mqtt is None
 
 
@@ -118,7 +126,7 @@ def test_the_file_is_pleasant_to_read(name: str) -> None:
         assert line == line.rstrip()
 
 
-@pytest.mark.parametrize("word", ["moonraker", "klipper", "bambu", "mailbox", "curaengine", "orcaslicer", "None", "PosixPath", "Secret("])
+@pytest.mark.parametrize("word", ["mailbox", "curaengine", "orcaslicer", "None", "PosixPath", "Secret("])
 def test_nothing_is_promised_that_is_not_there(word: str) -> None:
     assert not any(word in text for text in EXAMPLES.values())
 

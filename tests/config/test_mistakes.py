@@ -13,7 +13,7 @@ from tests.config.folder import HOT, MARKETPLACE, VIRTUAL, Folder
 
 NAME = "a name of up to 64 letters, digits, '.', '_' and '-'"
 HOURS = 'hours such as "08:00-22:00"'
-SECTIONS = "one of agent, ledger, marketplaces, acceptance, slicing, files, web, mqtt, notifications"
+SECTIONS = "one of agent, ledger, marketplaces, acceptance, slicing, printing, files, web, mqtt, notifications"
 
 IN_CONFIG = {
     "unknown section": (
@@ -148,19 +148,23 @@ def test_a_mistake_in_the_agents_file_is_told(folder: Folder, name: str) -> None
 IN_PRINTER = {
     "unknown option": (
         VIRTUAL + "sped = 5\n",
-        ", line 4: sped: expected one of name, profile, slicer, bed_clearing, materials, kind, speed; "
+        ", line 4: sped: expected one of name, profile, slicer, bed_clearing, bed_cool_c, materials, kind, speed; "
         "found an unknown option — did you mean speed?",
     ),
     "the secret itself": (
         'name = "a"\nkind = "octoprint"\nurl = "http://a"\nprofile = "ender3"\napi_key = "5up3r"\n',
         ": api_key_env: expected api_key_file or api_key_env; found nothing",
-        ", line 5: api_key: expected one of name, profile, slicer, bed_clearing, materials, kind, url, api_key_file, api_key_env; "
+        ", line 5: api_key: expected one of name, profile, slicer, bed_clearing, bed_cool_c, materials, kind, url, api_key_file, "
+        "api_key_env, snapshot_url; "
         "found an unknown option — did you mean api_key_file?",
     ),
-    "no kind": ('name = "a"\nprofile = "ender3"\n', ': kind: expected kind = "octoprint" or kind = "virtual"; found nothing'),
-    "a kind of a later version": (
-        VIRTUAL.replace("virtual", "bambu"),
-        ', line 2: kind: expected "octoprint" or "virtual"; found "bambu", which is not in this version',
+    "no kind": (
+        'name = "a"\nprofile = "ender3"\n',
+        ': kind: expected kind = "octoprint" or kind = "moonraker" or kind = "bambu" or kind = "virtual"; found nothing',
+    ),
+    "a kind of no version": (
+        VIRTUAL.replace("virtual", "bamboo"),
+        ', line 2: kind: expected "octoprint" or "moonraker" or "bambu" or "virtual"; found "bamboo" — did you mean bambu?',
     ),
     "a slicer of a later version": (
         VIRTUAL + 'slicer = "orcaslicer"\n',
@@ -172,7 +176,8 @@ IN_PRINTER = {
     ),
     "no such profile": (
         VIRTUAL.replace("ender3", "ender-3"),
-        ', line 3: profile: expected one of ender3, generic-marlin, prusa-mk3s, voron-v0; found "ender-3" — did you mean ender3?',
+        ", line 3: profile: expected one of bambu-p1s, ender3, generic-marlin, prusa-mk3s, voron-v0; "
+        'found "ender-3" — did you mean ender3?',
     ),
     "in the second spool": (
         VIRTUAL + '[[materials]]\nmaterial = "PLA"\ncolor = "red"\n[[materials]]\nmaterial = ""\nremaining_g = -1\n',

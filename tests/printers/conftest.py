@@ -1,11 +1,18 @@
-"""One OctoPrint for all tests of this folder (they carry `xdist_group("octoprint")`), as new before each of them."""
+"""One server of each kind for all tests of this folder (they carry its `xdist_group`), as new before each of them."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.printers.bambu_bench import BambuBench, bambu_bench
+from tests.printers.bambu_script import ScriptedBench, scripted_bench
 from tests.printers.benches import OctoPrintBench, octoprint_bench
+from tests.printers.moonraker_bench import MoonrakerBench, moonraker_bench
+from tests.printers.moonraker_peer import Peer, running_peer
+from tests.rigs.bambu_server import BambuServer, running_bambu
+from tests.rigs.klipper_server import KlipperServer, running_klipper
+from tests.rigs.mosquitto import Mosquitto, running_mosquitto
 from tests.rigs.octoprint_server import OctoPrintServer, running_octoprint
 
 
@@ -19,6 +26,58 @@ def octoprint_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OctoP
 async def octoprint(octoprint_server: OctoPrintServer, tmp_path: Path) -> AsyncIterator[OctoPrintBench]:
     async with octoprint_bench(octoprint_server, tmp_path) as bench:
         yield bench
+
+
+@pytest.fixture(scope="session")
+def klipper_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KlipperServer]:
+    with running_klipper(tmp_path_factory.mktemp("klipper")) as server:
+        yield server
+
+
+@pytest.fixture
+async def klipper(klipper_server: KlipperServer, tmp_path: Path) -> AsyncIterator[MoonrakerBench]:
+    async with moonraker_bench(klipper_server, tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="session")
+def bambu_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BambuServer]:
+    with running_bambu(tmp_path_factory.mktemp("bambu"), stale_s=0.2, prepare_s=0.2, heartbeat_s=0.2) as server:
+        yield server
+
+
+@pytest.fixture
+async def bambu(bambu_server: BambuServer, tmp_path: Path) -> AsyncIterator[BambuBench]:
+    async with bambu_bench(bambu_server, tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def scripted(tmp_path: Path) -> AsyncIterator[ScriptedBench]:
+    """A Bambu printer that does what a test tells it; the adapter is not entered yet."""
+    async with scripted_bench(tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def entered(scripted: ScriptedBench) -> AsyncIterator[ScriptedBench]:
+    """And a file lies on it."""
+    async with scripted.printer:
+        await scripted.printer.upload(scripted.gcode, "order_1-1-1-0123abcd.gcode")
+        yield scripted
+
+
+@pytest.fixture(scope="session")
+def peer_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    with running_mosquitto(tmp_path_factory.mktemp("mosquitto")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def peer(peer_broker: Mosquitto) -> Iterator[Peer]:
+    """Answers as Moonraker does, or as a test tells it."""
+    with running_peer(peer_broker) as peer:
+        yield peer
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from agent.domain.errors import NeedsOperator, Refused, Transient
 from agent.domain.printer import PrinterState
-from agent.ports.printer import Printer
+from agent.ports.printer import NO_CAMERA, Camera, Heats, Printer
 from tests.printers.benches import OctoPrintBench, new_name, octoprint_at, print_begins, until
 from tests.rigs.octoprint_server import OctoPrintServer
 
@@ -254,3 +254,25 @@ async def test_a_key_that_may_not_print_is_for_a_person(octoprint: OctoPrintBenc
     finally:
         await octoprint.do("DELETE", "access/users/looker")
     assert octoprint.starts() == []
+
+
+async def test_it_tells_how_warm_it_is(octoprint: OctoPrintBench) -> None:
+    printer = octoprint.printer
+    assert isinstance(printer, Heats)
+    await octoprint.command("M140 S45")
+    async with asyncio.timeout(20):
+        # A printer that was just connected has not told its temperatures yet.
+        while (now := await printer.temperatures()).bed_target_c != 45 or now.bed_c is None or now.nozzle_c is None:
+            await octoprint.pass_time()
+    assert now.nozzle_target_c == 0
+    await octoprint.command("M140 S0")
+    await octoprint.do("POST", "connection", json={"command": "disconnect"})
+    with pytest.raises(Refused):
+        await printer.temperatures()
+
+
+async def test_a_printer_without_a_camera_says_so(octoprint: OctoPrintBench) -> None:
+    assert isinstance(octoprint.printer, Camera)
+    with pytest.raises(NeedsOperator) as none:
+        await octoprint.printer.snapshot()
+    assert none.value.code == NO_CAMERA

@@ -7,17 +7,36 @@ import pytest
 
 from agent.domain.errors import Refused
 from agent.domain.printer import ENDED, PrinterState
+from tests.printers.bambu_bench import bambu_bench
 from tests.printers.benches import Bench, VirtualBench, new_name, octoprint_bench, print_begins, until
+from tests.printers.moonraker_bench import moonraker_bench
 
 REAL = [pytest.mark.slow, pytest.mark.xdist_group("octoprint")]
+KLIPPER = [pytest.mark.slow, pytest.mark.xdist_group("klipper")]
+BAMBU = [pytest.mark.slow, pytest.mark.xdist_group("bambu")]
 UNSAFE = ["", "..", "../x.gcode", "a/b.gcode", "a?b.gcode", "a#b.gcode", ".hidden.gcode", "x" * 130]
 
 
-@pytest.fixture(params=["virtual", pytest.param("octoprint", marks=REAL)])
+@pytest.fixture(
+    params=[
+        "virtual",
+        pytest.param("octoprint", marks=REAL),
+        pytest.param("moonraker", marks=KLIPPER),
+        pytest.param("bambu", marks=BAMBU),
+    ]
+)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     if request.param == "octoprint":
         async with octoprint_bench(request.getfixturevalue("octoprint_server"), tmp_path) as octoprint:
             yield octoprint
+        return
+    if request.param == "moonraker":
+        async with moonraker_bench(request.getfixturevalue("klipper_server"), tmp_path) as klipper:
+            yield klipper
+        return
+    if request.param == "bambu":
+        async with bambu_bench(request.getfixturevalue("bambu_server"), tmp_path) as bambu:
+            yield bambu
         return
     virtual = VirtualBench(tmp_path)
     async with virtual.printer:

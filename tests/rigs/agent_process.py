@@ -16,6 +16,8 @@ from agent.config.model import Settings
 from agent.ledger.sql_ledger import SqlLedger
 from agent.sandbox.person import Person
 from agent.wiring import file_store, ledger_url
+from tests.rigs.bambu_server import BambuServer
+from tests.rigs.klipper_server import KlipperServer
 
 ROOT = Path(__file__).parents[2]
 _BLACK = '[[materials]]\nmaterial = "PLA"\ncolor = { name = "black", hex = "#1a1a1a" }\n'
@@ -49,11 +51,35 @@ class AgentHome:
         self._secret(f"{name}.key", api_key)
         self._printer(name, f'kind = "octoprint"\nurl = "{url}"\napi_key_file = "../secrets/{name}.key"\nprofile = "{profile}"\n')
 
+    def add_moonraker(self, name: str, server: KlipperServer, profile: str = "voron-v0") -> None:
+        self._secret(f"{name}.mqtt", server.broker_password)
+        self._secret(f"{name}.key", server.api_key or "none is asked for")
+        self._printer(
+            name,
+            f'kind = "moonraker"\nurl = "{server.url}"\ninstance_name = "{server.instance}"\napi_key_file = "../secrets/{name}.key"\n'
+            f'mqtt_host = "{server.broker_host}"\nmqtt_port = {server.broker_port}\nmqtt_username = "{server.broker_user}"\n'
+            f'mqtt_password_file = "../secrets/{name}.mqtt"\nprofile = "{profile}"\n',
+        )
+
+    def add_bambu(self, name: str, server: BambuServer, profile: str = "bambu-p1s") -> None:
+        self._secret(f"{name}.code", server.access_code)
+        self._printer(
+            name,
+            f'kind = "bambu"\nhost = "{server.host}"\nserial = "{server.serial}"\naccess_code_file = "../secrets/{name}.code"\n'
+            f'ca_file = "{server.ca_file}"\nmodel = "P1S"\nmqtt_port = {server.mqtt_port}\nftps_port = {server.ftps_port}\n'
+            f'camera_port = {server.camera_port}\nprofile = "{profile}"\n',
+        )
+
+    def recolor(self, name: str, color: str, hex: str) -> None:
+        """Another spool on that printer."""
+        path = self.folder / "printers" / f"{name}.toml"
+        path.write_text(path.read_text().replace('name = "black", hex = "#1a1a1a"', f'name = "{color}", hex = "{hex}"'))
+
     def add_virtual(self, name: str, speed: float = 100_000, profile: str = "prusa-mk3s") -> None:
         self._printer(name, f'kind = "virtual"\nspeed = {speed}\nprofile = "{profile}"\n')
 
     def _printer(self, name: str, text: str) -> None:
-        (self.folder / "printers" / f"{name}.toml").write_text(f'name = "{name}"\n{text}{_BLACK}')
+        (self.folder / "printers" / f"{name}.toml").write_text(f'name = "{name}"\nbed_cool_c = 0\n{text}{_BLACK}')
 
     def _secret(self, name: str, text: str) -> None:
         path = self.folder / "secrets" / name

@@ -19,7 +19,7 @@ from agent.slicers.gcode import GcodeFacts, read_facts
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from agent.slicers.prusaslicer import PrusaSlicer
 
-SHIPPED = ("ender3", "generic-marlin", "prusa-mk3s", "voron-v0")
+SHIPPED = ("bambu-p1s", "ender3", "generic-marlin", "prusa-mk3s", "voron-v0")
 BLACK = Color(name="black")
 
 

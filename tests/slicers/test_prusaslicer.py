@@ -34,6 +34,13 @@ async def test_a_cube_is_sliced_and_proved(bench: Bench, profile: str) -> None:
     assert list(bench.work_dir.iterdir()) == []
 
 
+@pytest.mark.parametrize("profile", SHIPPED)
+async def test_a_part_of_a_fifth_of_a_gram_is_proved(bench: Bench, profile: str) -> None:
+    """What the end code pulls back is as much as the filament that may differ there."""
+    plate = await bench.one(work(bench.part(models.box(12, 12, 1)), profile=profile))
+    assert plate.failed_proof() == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("material", ["PLA", "PETG"])
 @pytest.mark.parametrize("profile", SHIPPED)

@@ -1,0 +1,99 @@
+"""The machines that outlive an agent which is killed: the same few words for each family, and its own record to count by."""
+
+from typing import Protocol
+
+from tests.rigs.agent_process import AgentHome, wait_until
+from tests.rigs.bambu_server import BambuServer
+from tests.rigs.klipper_server import KlipperServer
+from tests.rigs.octoprint_server import OctoPrintServer
+
+
+class Machine(Protocol):
+    """`proves_never_started`: where the printer can say that a start never came, nobody has to be asked."""
+
+    family: str
+    proves_never_started: bool
+
+    def add_to(self, home: AgentHome, name: str = "machine") -> None: ...
+
+    def starts(self) -> list[str]:
+        """Every start, by the printer's own record."""
+        ...
+
+    def active(self) -> str:
+        """The file that is printed now; empty where none is."""
+        ...
+
+    def wait_idle(self, within_s: float = 60) -> None: ...
+
+
+class OctoPrintMachine:
+    family = "octoprint"
+    proves_never_started = True
+
+    def __init__(self, server: OctoPrintServer, url: str = "") -> None:
+        self._server, self._url = server, url or server.url
+
+    def add_to(self, home: AgentHome, name: str = "machine") -> None:
+        home.add_octoprint(name, self._url, self._server.api_key)
+
+    def starts(self) -> list[str]:
+        return self._server.starts()
+
+    def active(self) -> str:
+        job = self._server.api("GET", "job")
+        return str(job["job"]["file"]["name"]) if job["state"] in ("Starting", "Printing", "Finishing") else ""
+
+    def wait_idle(self, within_s: float = 60) -> None:
+        self._server.wait_for("Operational", within_s=within_s)
+
+
+class KlipperMachine:
+    family = "moonraker"
+    proves_never_started = True
+
+    def __init__(self, server: KlipperServer) -> None:
+        self._server = server
+
+    def add_to(self, home: AgentHome, name: str = "machine") -> None:
+        home.add_moonraker(name, self._server)
+
+    def starts(self) -> list[str]:
+        return self._server.starts()
+
+    def active(self) -> str:
+        stats = self._server.print_stats()
+        return str(stats["filename"]) if stats["state"] in ("printing", "paused") else ""
+
+    def wait_idle(self, within_s: float = 60) -> None:
+        self._server.wait_print("standby", "complete", "cancelled", "error", within_s=within_s)
+
+
+class BambuMachine:
+    """A Bambu printer has no history: what it was told while nobody listened is often known to nobody but a person who looks at it."""
+
+    family = "bambu"
+    proves_never_started = False
+
+    def __init__(self, server: BambuServer) -> None:
+        self._server = server
+
+    def add_to(self, home: AgentHome, name: str = "machine") -> None:
+        self._server.trays(["FF0000FF", "1A1A1AFF", "0000CCFF", "FFFFFFFF"])
+        home.add_bambu(name, self._server)
+
+    def starts(self) -> list[str]:
+        return self._server.starts()
+
+    def active(self) -> str:
+        return self._server.active() or ""
+
+    def wait_idle(self, within_s: float = 60) -> None:
+        wait_until(lambda: not self._server.active(), "the print has ended", within_s)
+
+
+def truth(machine: Machine, remote_name: str) -> str:
+    """What a person who looks at the printer would answer about a start that nobody is sure of."""
+    if machine.active() == remote_name:
+        return "printing"
+    return "printed" if remote_name in machine.starts() else "never"

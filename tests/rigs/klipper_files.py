@@ -1,0 +1,270 @@
+"""What a Klipper machine is configured with: printer.cfg, moonraker.conf, mosquitto.conf, and certificates of its own."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+# Pins are the simulated controller's numbers. A heater's sensor is on the pin ten higher.
+NOZZLE_HEATER, BED_HEATER = 10, 11
+NOZZLE_SENSOR, BED_SENSOR = 20, 21
+RUNOUT_SWITCH = 40
+
+# Moves cost (nearly) nothing: the speeds a slicer wrote are multiplied, and the machine's limits are far off. G4 takes its time.
+# `_NOTE_START` is reached only where Klippy took the file: it is how the name gets into Klippy's own log.
+_PRINTER = """\
+[mcu]
+serial: {serial}
+
+[printer]
+kinematics: cartesian
+max_velocity: 20000
+max_accel: 50000000
+max_z_velocity: 10000
+max_z_accel: 10000000
+square_corner_velocity: 5000
+
+[stepper_x]
+step_pin: P0
+dir_pin: P1
+endstop_pin: ^P2
+microsteps: 1
+rotation_distance: 40
+position_endstop: 0
+position_min: -10
+position_max: 260
+[stepper_y]
+step_pin: P3
+dir_pin: P4
+endstop_pin: ^P5
+microsteps: 1
+rotation_distance: 40
+position_endstop: 0
+position_min: -10
+position_max: 260
+[stepper_z]
+step_pin: P6
+dir_pin: P7
+endstop_pin: ^P8
+microsteps: 1
+rotation_distance: 8
+position_endstop: 0
+position_min: -5
+position_max: 260
+
+[adc_temperature linear400]
+temperature1: 0
+voltage1: 0
+temperature2: 400
+voltage2: 5.0
+
+[extruder]
+step_pin: P9
+dir_pin: P30
+microsteps: 1
+rotation_distance: 33.5
+nozzle_diameter: 0.4
+filament_diameter: 1.75
+heater_pin: P10
+sensor_type: linear400
+sensor_pin: P20
+smooth_time: 0.3
+control: watermark
+max_delta: 2
+min_temp: 0
+max_temp: 320
+min_extrude_temp: 170
+max_extrude_cross_section: 50
+max_extrude_only_distance: 500
+max_extrude_only_velocity: 10000
+max_extrude_only_accel: 10000000
+instantaneous_corner_velocity: 100000
+
+[heater_bed]
+heater_pin: P11
+sensor_type: linear400
+sensor_pin: P21
+smooth_time: 0.3
+control: watermark
+max_delta: 2
+min_temp: 0
+max_temp: 130
+
+[verify_heater extruder]
+max_error: 40
+check_gain_time: 3
+
+[fan]
+pin: P12
+
+[filament_switch_sensor runout]
+switch_pin: P40
+pause_on_runout: True
+event_delay: 0.5
+
+[virtual_sdcard]
+path: {gcodes}
+on_error_gcode: TURN_OFF_HEATERS
+[pause_resume]
+recover_velocity: 5000
+[display_status]
+[exclude_object]
+[gcode_arcs]
+[firmware_retraction]
+[force_move]
+enable_force_move: True
+[homing_override]
+axes: xyz
+set_position_x: 0
+set_position_y: 0
+set_position_z: 0
+gcode:
+  SET_KINEMATIC_POSITION X=0 Y=0 Z=0
+
+[delayed_gcode fast]
+initial_duration: 0.01
+gcode:
+  M220 S1000000
+
+[gcode_macro SDCARD_PRINT_FILE]
+rename_existing: BASE_SDCARD_PRINT_FILE
+gcode:
+  BASE_SDCARD_PRINT_FILE {{rawparams}}
+  _NOTE_START {{rawparams}}
+[gcode_macro _NOTE_START]
+gcode:
+  {{action_respond_info("Print start: " ~ rawparams)}}
+
+[gcode_macro PAUSE]
+rename_existing: BASE_PAUSE
+gcode:
+  BASE_PAUSE
+[gcode_macro RESUME]
+rename_existing: BASE_RESUME
+gcode:
+  BASE_RESUME
+[gcode_macro CANCEL_PRINT]
+rename_existing: BASE_CANCEL_PRINT
+gcode:
+  TURN_OFF_HEATERS
+  BASE_CANCEL_PRINT
+
+[gcode_macro PRINT_START]
+gcode:
+  G28
+  M190 S{{params.BED|default(60)|float}}
+  M109 S{{params.EXTRUDER|default(215)|float}}
+[gcode_macro PRINT_END]
+gcode:
+  TURN_OFF_HEATERS
+  M84
+[gcode_macro BED_MESH_CALIBRATE]
+gcode:
+  G4 P1
+"""
+
+_MOONRAKER = """\
+[server]
+host: 127.0.0.1
+port: {http_port}
+klippy_uds_address: {klippy_socket}
+[machine]
+provider: none
+validate_service: False
+validate_config: False
+[authorization]
+force_logins: False
+{trusted}
+[file_manager]
+enable_object_processing: False
+queue_gcode_uploads: False
+check_klipper_config_path: False
+[webcam cam]
+service: mjpegstreamer
+stream_url: {camera_url}/stream
+snapshot_url: {camera_url}/snapshot
+[mqtt]
+address: 127.0.0.1
+port: {mqtt_port}
+username: moonraker
+password: {mqtt_password}
+instance_name: {instance}
+default_qos: 1
+api_qos: 1
+status_interval: 0.5
+status_objects:
+  webhooks
+  print_stats
+  virtual_sdcard=progress,is_active,file_position
+  idle_timeout=state
+  pause_resume
+  display_status
+  extruder=temperature,target
+  heater_bed=temperature,target
+"""
+_TRUSTED = "trusted_clients:\n  127.0.0.1"
+
+# `user root`: started by root it would give up its rights, and could not read a test's folder. Started by anybody else it says nothing.
+_MOSQUITTO = """\
+user root
+allow_anonymous false
+password_file {folder}/passwd
+persistence false
+log_dest stdout
+listener {port} 127.0.0.1
+listener {tls_port} 127.0.0.1
+certfile {folder}/server.pem
+keyfile {folder}/server.key
+tls_version tlsv1.2
+"""
+
+
+def printer_cfg(serial: Path, gcodes: Path) -> str:
+    return _PRINTER.format(serial=serial, gcodes=gcodes)
+
+
+def moonraker_conf(
+    *, http_port: int, klippy_socket: Path, mqtt_port: int, mqtt_password: str, instance: str, camera_url: str, trusted: bool
+) -> str:
+    return _MOONRAKER.format(
+        http_port=http_port,
+        klippy_socket=klippy_socket,
+        mqtt_port=mqtt_port,
+        mqtt_password=mqtt_password,
+        instance=instance,
+        camera_url=camera_url,
+        trusted=_TRUSTED if trusted else "",
+    )
+
+
+def mosquitto_conf(folder: Path, port: int, tls_port: int) -> str:
+    return _MOSQUITTO.format(folder=folder, port=port, tls_port=tls_port)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def make_certificates(folder: Path) -> Path:
+    """A certificate authority that knows one server, for 127.0.0.1 and localhost. The authority's file, for a client to trust."""
+    now = datetime.datetime.now(datetime.UTC)
+
+    def builder(name: str, issuer: x509.Name | None, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer or subject).public_key(key.public_key())
+        made = made.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+        made = made.not_valid_after(now + datetime.timedelta(days=2))
+        return made.add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+
+    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority = builder("test authority", None, authority_key).sign(authority_key, hashes.SHA256())
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    server = builder("localhost", authority.subject, server_key).add_extension(names, critical=False).sign(authority_key, hashes.SHA256())
+    (folder / "ca.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(_key_pem(server_key))
+    return folder / "ca.pem"

@@ -1,0 +1,165 @@
+"""No more heaters at once than the house bears, nobody sent to a hot bed, a picture when a print ends or stops."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.domain.errors import AgentError, NeedsOperator, Transient
+from agent.domain.order import State
+from agent.domain.printer import BedState, PrinterState, Temperatures
+from agent.domain.question import Step
+from agent.ports.printer import NO_CAMERA
+from agent.workflow.watch import PrinterWatch
+from tests.workflow.test_races import over
+from tests.workflow.workshop import FAST, FakePrinter, Outside, OutsidePrinter, Workshop, make_offer
+
+JPEG = b"\xff\xd8\xff a picture"
+
+
+class WarmPrinter(FakePrinter):
+    """With heaters and a camera."""
+
+    def __init__(self, shop: Workshop, name: str, *, cool_c: float | None = None) -> None:
+        super().__init__(OutsidePrinter(), shop.fate, name)
+        self.facts = self.facts.model_copy(update={"bed_cool_c": cool_c})
+        self.now = Temperatures()
+        self.trouble: AgentError | None = None
+
+    async def temperatures(self) -> Temperatures:
+        if self.trouble is not None:
+            raise self.trouble
+        return self.now
+
+    async def snapshot(self) -> bytes:
+        if self.trouble is not None:
+            raise self.trouble
+        return JPEG
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Workshop]:
+    with Workshop(Outside(tmp_path)) as opened:
+        yield opened
+
+
+def printers(shop: Workshop, *names: str, cool_c: float | None = None, heat_at_once: int | None = None) -> list[WarmPrinter]:
+    made = [WarmPrinter(shop, name, cool_c=cool_c) for name in names]
+    pace = dataclasses.replace(FAST, heat_at_once=heat_at_once)
+    over(shop, printers={printer.facts.name: printer for printer in made}, pace=pace)
+    for name in names:
+        shop.ledger.set_bed(name, BedState.FREE, "Ada")
+    return made
+
+
+async def receive(shop: Workshop, *offers: str) -> None:
+    for offer in offers:
+        shop.outside.market.add(make_offer(offer))
+    shop.receive()
+    await shop.settle()
+
+
+async def again(shop: Workshop) -> None:
+    shop.ledger.wake([State.PRINTING])
+    await shop.settle()
+
+
+def events(shop: Workshop, kind: str) -> list[dict[str, object]]:
+    return [dict(event.data) for order in shop.ledger.orders() for event in shop.ledger.events(order.id) if event.kind == kind]
+
+
+def bed_is_asked_for(shop: Workshop) -> bool:
+    return any(question.step is Step.BED for question in shop.ledger.open_questions())
+
+
+# --- heating ---------------------------------------------------------------------------------------------------------
+async def test_the_next_printer_starts_when_the_one_before_it_is_warm(shop: Workshop) -> None:
+    one, other = printers(shop, "one", "other", heat_at_once=1)
+    one.now = other.now = Temperatures(nozzle_c=30, nozzle_target_c=215, bed_c=25, bed_target_c=60)
+    await receive(shop, "f1", "f2")
+    assert [len(one.outside.starts), len(other.outside.starts)] == [1, 0]
+    one.now = Temperatures(nozzle_c=214, nozzle_target_c=215, bed_c=40, bed_target_c=60)
+    await again(shop)
+    assert len(other.outside.starts) == 0, "the bed still warms up"
+    one.now = Temperatures(nozzle_c=214, nozzle_target_c=215, bed_c=57, bed_target_c=60)
+    await again(shop)
+    assert len(other.outside.starts) == 1
+
+
+async def test_a_start_on_its_way_counts_as_one_that_heats(shop: Workshop) -> None:
+    one, other = printers(shop, "one", "other", heat_at_once=1)
+
+    async def lost(_name: str) -> None:
+        raise Transient("no answer")
+
+    one.start, one.outside.reset = lost, True  # type: ignore[method-assign]
+    await receive(shop, "f1", "f2")
+    assert other.outside.starts == []
+
+
+@pytest.mark.parametrize("heat_at_once", [None, 2])
+async def test_all_that_may_heat_do(shop: Workshop, heat_at_once: int | None) -> None:
+    one, other = printers(shop, "one", "other", heat_at_once=heat_at_once)
+    one.now = other.now = Temperatures(nozzle_c=30, nozzle_target_c=215)
+    await receive(shop, "f1", "f2")
+    assert [len(one.outside.starts), len(other.outside.starts)] == [1, 1]
+
+
+# --- cooling ---------------------------------------------------------------------------------------------------------
+async def test_nobody_is_called_to_a_hot_bed(shop: Workshop) -> None:
+    (printer,) = printers(shop, "one", cool_c=45)
+    await receive(shop, "f1")
+    printer.now = Temperatures(bed_c=60, bed_target_c=0)
+    printer.outside.finish()
+    await again(shop)
+    assert shop.ledger.jobs(shop.ledger.orders()[0].id)[0].state == "finished"
+    assert not bed_is_asked_for(shop)
+    printer.now = Temperatures(bed_c=44.9, bed_target_c=0)
+    await again(shop)
+    assert bed_is_asked_for(shop)
+
+
+@pytest.mark.parametrize("now", [Temperatures(), Temperatures(bed_c=45)], ids=["not told", "at the limit"])
+async def test_a_bed_that_is_not_known_to_be_hot_is_asked_for(shop: Workshop, now: Temperatures) -> None:
+    (printer,) = printers(shop, "one", cool_c=45)
+    await receive(shop, "f1")
+    printer.now = now
+    printer.outside.finish()
+    await again(shop)
+    assert bed_is_asked_for(shop)
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("end", [PrinterState.FINISHED, PrinterState.FAILED, PrinterState.CANCELLED])
+async def test_a_picture_is_taken_when_a_print_ends(shop: Workshop, end: PrinterState) -> None:
+    (printer,) = printers(shop, "one")
+    await receive(shop, "f1")
+    printer.outside.finish(end)
+    await again(shop)
+    (taken,) = events(shop, "picture_taken")
+    assert taken["when"] == end
+    assert shop.shop.store.path(str(taken["sha256"])).read_bytes() == JPEG
+
+
+async def test_a_picture_is_taken_when_a_print_stops_for_filament(shop: Workshop) -> None:
+    (printer,) = printers(shop, "one")
+    await receive(shop, "f1")
+    watch = PrinterWatch(printer, shop.shop)
+    printer.outside.state = PrinterState.PAUSED
+    await watch.look()
+    await watch.look()
+    assert [taken["when"] for taken in events(shop, "picture_taken")] == ["paused"]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"), [(Transient("camera away"), 1), (NeedsOperator("none", code=NO_CAMERA), 0)], ids=["away", "there is none"]
+)
+async def test_a_camera_that_does_not_work_stops_nothing(shop: Workshop, trouble: AgentError, told: int) -> None:
+    (printer,) = printers(shop, "one", cool_c=45)
+    await receive(shop, "f1")
+    printer.trouble = trouble
+    printer.outside.finish()
+    await again(shop)
+    assert bed_is_asked_for(shop)
+    assert (len(events(shop, "no_picture")), events(shop, "picture_taken")) == (told, [])

@@ -20,7 +20,7 @@ async def answered_hold(order: Order, shop: Shop) -> Outcome:
     """Wait for the answer; then do what it says and go back to where the order stood."""
     question = shop.ledger.question(order.id, Step.HOLD)
     if question is None:
-        return _asked_anew(order, shop)
+        return await _ask_again(order, shop)
     if question.answered_at is None:
         return Wait(None)
     choice = str(question.answer.get("choice", ""))
@@ -35,10 +35,13 @@ async def answered_hold(order: Order, shop: Shop) -> Outcome:
     return Go(order.resume_state or State.ACCEPTED, "resumed", said, dossier, question)
 
 
-def _asked_anew(order: Order, shop: Shop) -> Hold:
+async def _ask_again(order: Order, shop: Shop) -> Outcome:
     """The agent died between putting the order on hold and asking; the event has the question."""
     held = next(event.data for event in reversed(shop.ledger.events(order.id)) if event.kind == "on_hold")
-    return Hold(held["reason"], held["text"], held["choices"], held["more"])
+    hold = Hold(held["reason"], held["text"], held["choices"], held["more"])
+    shop.ledger.ask(order, hold.question())
+    await shop.notifier.notify(hold.notice(order.id))
+    return Wait(None)
 
 
 def _with_answer(order: Order, choice: str) -> Dossier:

@@ -137,8 +137,7 @@ class Reconciler:
             self._shop.ledger.settle_question(stale)
         self._shop.ledger.ask(held, hold.question())
         log.warning("on_hold", reason=hold.reason, text=hold.text)
-        notice = Notice(event="on_hold", title=f"Order {order.id} needs you", text=hold.text, urgency=Urgency.ALARM, order_id=order.id)
-        await self._shop.notifier.notify(notice)
+        await self._shop.notifier.notify(hold.notice(order.id))
         return held
 
     async def _after_error(self, order: Order, error: AgentError) -> None:

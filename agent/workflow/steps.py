@@ -7,6 +7,7 @@ from agent.domain.intent import Intent
 from agent.domain.order import Dossier, Order, State
 from agent.domain.question import NewQuestion, Question, Step
 from agent.ports.ledger import OrderMove
+from agent.ports.notifier import Notice, Urgency
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Hold:
 
     def question(self) -> NewQuestion:
         return NewQuestion(step=Step.HOLD, text=self.text, choices=self.choices, data={"reason": self.reason, **self.data})
+
+    def notice(self, order_id: str) -> Notice:
+        return Notice(event="on_hold", title=f"Order {order_id} needs you", text=self.text, urgency=Urgency.ALARM, order_id=order_id)
 
 
 Outcome = Go | Wait | Hold

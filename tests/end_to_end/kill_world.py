@@ -30,6 +30,12 @@ class World:
     offers: list[str] = field(default_factory=list)
     asked: set[int] = field(default_factory=set)
     """Questions about a job that nobody but a person at the printer could answer."""
+    beds_cleared: int = 0
+    starts_before: int = 0
+    """By earlier worlds with this printer."""
+
+    def __post_init__(self) -> None:
+        self.starts_before = len(self.machine.starts())
 
     def offer(self) -> str:
         """A small part, each of another size, so that each is sliced."""
@@ -43,7 +49,7 @@ class World:
 
     def act(self, desk: Desk) -> None:
         """What the person does now. A question about the printer is answered with what the printer's own record says."""
-        desk.person.act()
+        self.beds_cleared += sum(question.step is Step.BED for question in desk.person.act())
         for question in desk.ledger.open_questions():
             if question.step is not Step.HOLD or question.answered_at is not None:
                 continue
@@ -71,7 +77,12 @@ class World:
             if not died:
                 agent.kill()
         assert agent.process.returncode == -signal.SIGKILL, self.home.log.read_text()[-2000:]
+        self.check_beds()
         return died
+
+    def check_beds(self) -> None:
+        """Each bed that a person cleared is good for one start, and no start is without one."""
+        assert len(self.machine.starts()) - self.starts_before <= self.beds_cleared, "started on a bed nobody had cleared"
 
     def check(self, desk: Desk) -> None:
         """What must be true when all orders are at their end, however often the agent died."""
@@ -87,6 +98,7 @@ class World:
                 assert self.market.times_done(act, remote) == 1, act
             assert self.market.times_done("acceptOffer", order.dossier.offer.offer_id) == 1
         assert len(self.machine.starts()) == len(set(self.machine.starts())), "double start"
+        self.check_beds()
         if self.machine.proves_never_started:
             assert not self.asked, "asked, though the printer knows"
 
@@ -94,7 +106,8 @@ class World:
         """The figures of a run."""
         kills = len(self.deaths())
         share = f"{len(self.asked)} of them ended as a question to a person ({len(self.asked) / max(1, kills):.0%})"
-        return f"{self.machine.family}: {kills} kills {what}, {len(self.offers)} orders, each started once; {share}"
+        orders = f"{len(self.offers)} orders, each started once, on a bed that was cleared"
+        return f"{self.machine.family}: {kills} kills {what}, {orders}; {share}"
 
 
 @contextmanager

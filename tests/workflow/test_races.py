@@ -314,3 +314,23 @@ async def test_giving_up_while_it_is_not_known_whether_we_have_it_reads_it_back_
         await give_up(order, shop.shop, "Ada")
         (remote,) = outside.market.orders.values()
         assert outside.market.acts == ["accept f1", f"problem {ProblemCode.OTHER} {remote.order_id}"]
+
+
+async def test_a_question_the_agent_died_before_is_asked_without_holding_the_order_once_more(outside: Outside) -> None:
+    """Otherwise an agent that dies early in each of its lives would never come to ask it."""
+
+    def dies(*_: Any) -> None:
+        raise Killed
+
+    with Workshop(outside) as shop:
+        shop.meshes.verdict, shop.ledger.ask = Verdict.HOLD, dies  # type: ignore[method-assign,assignment]
+        with pytest.raises(Killed):
+            await receive(shop, files_before_accept=False)
+        assert (order_of(shop).state, list(shop.ledger.open_questions())) == (State.ON_HOLD, [])
+    with Workshop(outside) as shop:
+        shop.ledger.wake([State.ON_HOLD])
+        await shop.settle()
+        (question,) = shop.ledger.open_questions()
+        assert (question.step, set(question.choices)) == (Step.HOLD, {"print", "cancel"})
+        assert [event.kind for event in shop.ledger.events(order_of(shop).id)].count("on_hold") == 1
+        assert "on_hold" in [notice.event for notice in shop.inbox.notices]

@@ -60,7 +60,10 @@ def manager(host: str, serial: str, code: str, file: Path, scratch: Path) -> dic
     from bpm.bambuprinter import BambuPrinter  # noqa: PLC0415
     from bpm.bambutools import PlateType  # noqa: PLC0415
 
-    printer = BambuPrinter(BambuConfig(hostname=host, access_code=code, serial_number=serial, bpm_cache_path=scratch))
+    # It publishes from one thread while another reads; before Python 3.13 that breaks a TLS connection now and then ("bad record mac" in
+    # the broker's log), and what it asked for is lost. It asks again when nothing was heard for so many seconds.
+    config = BambuConfig(hostname=host, access_code=code, serial_number=serial, bpm_cache_path=scratch, watchdog_timeout=3)
+    printer = BambuPrinter(config)
     printer.start_session()
     until(lambda: printer.service_state.name == "CONNECTED" and bool(printer.config.firmware_version))
     listing = json.dumps(printer.upload_sdcard_file(str(file), f"/{file.name}"), default=str)

@@ -39,7 +39,7 @@ class BambuServer:
         self._options = {"default_s": 1.0, "heartbeat_s": 0.5, **options}
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
-        self._control_port = 0
+        self.control_port = 0
 
     def start(self, *, remember: bool = False) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class BambuServer:
         if not line:
             self.stop()
             raise AssertionError(f"the printer did not come up: {(self.folder / 'stderr.txt').read_text(errors='replace')[-2000:]}")
-        self._control_port = json.loads(line)["control_port"]
+        self.control_port = json.loads(line)["control_port"]
         if self._strict:
             certificates = self.folder / "certificates"
             files = (certificates / "printer.pem", certificates / "printer.key")
@@ -104,7 +104,7 @@ class BambuServer:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def events(self, event: str) -> list[str]:
-        """The names of all entries of a kind: upload, start, pause, resume, cancel, finish, fail, unfit, lost, refuse."""
+        """The names of all entries of a kind: upload, start, pause, resume, cancel, finish, fail, unfit, lost, refuse, busy."""
         return [entry["name"] for entry in self.journal() if entry["event"] == event]
 
     def starts(self) -> list[str]:
@@ -156,6 +156,18 @@ class BambuServer:
         """`colors`: RRGGBBAA, one for each tray."""
         self.ask("trays", colors=colors, material=material, empty=empty)
 
+    def clear_error(self) -> None:
+        """A person takes the message off the screen."""
+        self.ask("clear_error")
+
+    def hms(self, attr: int, code: int) -> None:
+        """One warning; what is printed goes on."""
+        self.tell(hms=[{"attr": attr, "code": code}])
+
+    def slots(self) -> list[list[int] | None]:
+        """The trays each start asked for, as ams_id * 4 + slot; empty: the external spool."""
+        return [entry["slots"] for entry in self.journal() if entry["event"] == "start"]
+
     def tell(self, **changes: Any) -> None:
         """Fields of the report, as they are; until something changes them."""
         self.ask("tell", changes=changes)
@@ -194,8 +206,16 @@ class BambuServer:
         """Connections stay; it says nothing, and when `deaf` does nothing it is told. What it prints goes on."""
         self.ask("set", silent=on, deaf=on and deaf)
 
-    def times(self, *, stale_s: float | None = None, prepare_s: float | None = None, cancel_shown_s: float | None = None) -> None:
-        self.ask("times", stale_s=stale_s, prepare_s=prepare_s, cancel_shown_s=cancel_shown_s)
+    def times(
+        self,
+        *,
+        stale_s: float | None = None,
+        prepare_s: float | None = None,
+        cancel_shown_s: float | None = None,
+        cool_s: float | None = None,
+    ) -> None:
+        """`cool_s`: from a print's end until the bed is cold; 0 (as it starts): at once."""
+        self.ask("times", stale_s=stale_s, prepare_s=prepare_s, cancel_shown_s=cancel_shown_s, cool_s=cool_s)
 
     def stale_s(self, seconds: float) -> None:
         """How long the old state stands after a start, with the new ids."""
@@ -208,13 +228,28 @@ class BambuServer:
     def drop_connections(self) -> None:
         self.restart_broker()
 
+    def drop_ftps(self) -> None:
+        """Cut within 50 ms, also in the middle of a file; new connections are taken."""
+        if self.vsftpd is not None:
+            self.vsftpd.stop()
+            self.vsftpd.start()
+        else:
+            self.ask("drop", what="ftps")
+
+    def drop_camera(self) -> None:
+        self.ask("drop", what="camera")
+
+    def slow(self, seconds: float) -> None:
+        """Every request is taken up and answered that much later; 0: at once."""
+        self.ask("set", slow_s=seconds)
+
     def reset(self) -> None:
         """Idle, no job, no fault, full AMS, the times it was started with. Card and journal stay."""
         self.ask("reset")
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """One line of its control channel. AssertionError: it could not do that."""
-        with socket.create_connection(("127.0.0.1", self._control_port), timeout=20) as line, line.makefile("rwb") as stream:
+        with socket.create_connection(("127.0.0.1", self.control_port), timeout=20) as line, line.makefile("rwb") as stream:
             stream.write(json.dumps({"do": do, **fields}).encode() + b"\n")
             stream.flush()
             answer: dict[str, Any] = json.loads(stream.readline())

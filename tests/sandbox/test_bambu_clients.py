@@ -44,7 +44,7 @@ def test_a_print_from_upload_to_its_end(client: str, tmp_path: Path) -> None:
     subprocess.run([ROOT / "scripts" / "bambu-clients-venv.sh"], check=True, stdout=subprocess.DEVNULL)  # at once when it is there
     host = f"127.77.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
     ports = {"mqtt_port": 8883, "ftps_port": 990, "camera_port": 6000}
-    with running_bambu(tmp_path / "printer", host=host, stale_s=0.5, prepare_s=0.5, **ports) as server:
+    with running_bambu(tmp_path / "printer", host=host, stale_s=0.5, prepare_s=0.5, heartbeat_s=2, **ports) as server:
         told = printed(server, client, tmp_path)
         assert told["states"] == ["IDLE", "PREPARE", "RUNNING", "FINISH"]
         if client == "bambulabs-api":

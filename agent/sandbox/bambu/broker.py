@@ -38,6 +38,12 @@ def program(name: str) -> str:
     return found
 
 
+def _ends_with_us() -> list[str]:
+    """A printer that is killed must not leave a broker on its port. Where there is no setpriv (it is Linux's) it would."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
 class Broker:
     """One mosquitto, ended with this process or before. Clients may read the report and write requests, as on the printer."""
 
@@ -54,6 +60,7 @@ class Broker:
         socket.create_server((self.host, self.port)).close()
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *_ends_with_us(),
                 program("mosquitto"),
                 "-c",
                 str(self._folder / "mosquitto.conf"),

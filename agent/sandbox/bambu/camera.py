@@ -50,9 +50,13 @@ class Camera:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+        self.drop()
+        await asyncio.gather(*self._viewers, return_exceptions=True)
+
+    def drop(self) -> None:
+        """Whoever looks now is cut off."""
         for viewer in self._viewers:
             viewer.cancel()
-        await asyncio.gather(*self._viewers, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         viewer = asyncio.create_task(self._view(reader, writer))

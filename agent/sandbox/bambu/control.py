@@ -39,6 +39,8 @@ class Control:
             "trays": self._trays,
             "tell": lambda changes: printer.machine.tell(**changes),
             "push": printer.push_all,
+            "clear_error": lambda: printer.machine.clear_error(),
+            "drop": self._drop,
             "restart_broker": self._restart_broker,
             "reset": self._reset,
         }
@@ -57,8 +59,8 @@ class Control:
             while line := await reader.readline():
                 writer.write(json.dumps(await self._one(line)).encode() + b"\n")
                 await writer.drain()
-        except ConnectionError:
-            return  # whoever asked has gone
+        except (ConnectionError, ValueError):
+            return  # whoever asked has gone, or sent a line without an end
         finally:
             writer.close()
 
@@ -68,7 +70,7 @@ class Control:
             word = self._words[asked.pop("do")]
             answer = word(**asked)
             told = await answer if inspect.isawaitable(answer) else answer
-        except (ValueError, KeyError, TypeError, AgentError, OSError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, AgentError, OSError) as error:
             return {"ok": False, "error": f"{type(error).__name__}: {error}"}
         return {"ok": True, **(told or {})}
 
@@ -89,18 +91,35 @@ class Control:
         return None
 
     def _set(self, **faults: Any) -> Answer:
-        known = {field.name for field in fields(Faults)} - {"refuse"}
-        if unknown := set(faults) - known:
+        known = {field.name: type(field.default) for field in fields(Faults) if field.name != "refuse"}
+        if unknown := set(faults) - set(known):
             raise Refused(f"no such fault: {', '.join(sorted(unknown))}", code="bad_request")
+        for name, value in faults.items():
+            if not isinstance(value, (int, float) if known[name] is float else known[name]):
+                raise Refused(f"{name} is a {known[name].__name__}", code="bad_request")
         for name, value in faults.items():
             setattr(self._printer.faults, name, value)
         return None
 
-    def _times(self, stale_s: float | None = None, prepare_s: float | None = None, cancel_shown_s: float | None = None) -> Answer:
-        machine = self._printer.machine
-        machine.stale_s = machine.stale_s if stale_s is None else stale_s
-        machine.prepare_s = machine.prepare_s if prepare_s is None else prepare_s
-        machine.cancel_shown_s = machine.cancel_shown_s if cancel_shown_s is None else cancel_shown_s
+    def _times(
+        self, stale_s: float | None = None, prepare_s: float | None = None, cancel_shown_s: float | None = None, cool_s: float | None = None
+    ) -> Answer:
+        told = {"stale_s": stale_s, "prepare_s": prepare_s, "cancel_shown_s": cancel_shown_s, "cool_s": cool_s}
+        seconds = {name: float(value) for name, value in told.items() if value is not None}
+        for name, value in seconds.items():
+            setattr(self._printer.machine, name, value)
+        return None
+
+    async def _drop(self, what: str) -> Answer:
+        """Connections that are open now are lost; new ones are taken at once."""
+        if what == "mqtt":
+            await self._printer.restart_broker()
+        elif what == "ftps":
+            self._printer.drop_card()
+        elif what == "camera":
+            self._printer.camera.drop()
+        else:
+            raise Refused("drop is one of mqtt, ftps, camera", code="bad_request")
         return None
 
     def _trays(self, colors: list[str] | None = None, material: str = "PLA", empty: list[int] | None = None) -> Answer:
@@ -117,7 +136,7 @@ class Control:
         for field in fields(Faults):
             setattr(printer.faults, field.name, field.default)
         printer.requests.forget_held()
-        self._times(settings.stale_s, settings.prepare_s, 1.0)
+        self._times(settings.stale_s, settings.prepare_s, 1.0, 0.0)
         printer.machine.reset()
         return None
 

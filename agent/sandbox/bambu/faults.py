@@ -22,6 +22,7 @@ class Faults:
     lose_starts: int = 0  # so many starts are neither answered nor done
     lose_replies: int = 0  # so many starts are done and not answered
     hold_start_s: float = 0.0  # the next start is taken up that much later
+    slow_s: float = 0.0  # every request is taken up that much later
 
 
 def garbage(kind: str, report: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,7 @@ class CardServer:
         }
         self._loop = IOLoop()
         self._server = FTPServer((settings.host, settings.ftps_port), type("Control", (_Control,), controls), ioloop=self._loop)
-        self._ending = threading.Event()
+        self._ending, self._dropping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
 
     def start(self) -> None:
@@ -106,7 +107,25 @@ class CardServer:
         self._ending.set()
         self._thread.join()
 
+    def drop(self) -> None:
+        """Every connection is cut, a file that arrives stays as short as it is."""
+        self._dropping.set()
+
     def _run(self) -> None:
         while not self._ending.is_set():
             self._server.serve_forever(timeout=_LOOK_S, blocking=False, handle_exit=False)
+            if self._dropping.is_set():
+                self._dropping.clear()
+                self._cut()
         self._server.close_all()
+
+    def _cut(self) -> None:
+        """Reset, as when the power goes: nothing says goodbye."""
+        connections = [one for one in self._loop.socket_map.values() if isinstance(one, (_Control, _Data))]
+        for connection in sorted(
+            connections, key=lambda one: isinstance(one, _Control)
+        ):  # a control channel closes its data channel in its own way
+            if connection.socket is not None:
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection._ssl_accepting = connection._ssl_established = False  # or closing waits for the end of TLS
+                connection.close()

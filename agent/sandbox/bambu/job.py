@@ -16,6 +16,8 @@ class Job:
     elapsed_s: float = 0.0
     paused: bool = False
     error: int = 0  # it does not come to print: the print_error it ends with
+    hangs: bool = False  # it stays in prepare
+    slots: list[int] | None = None  # trays by ams_id * 4 + slot; empty: the external spool; None: not said
 
     def kept(self) -> dict[str, Any]:
         return asdict(self)

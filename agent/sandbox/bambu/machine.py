@@ -1,6 +1,7 @@
 """The printer itself: its states, its report, its job. Whoever drives it calls from the event loop."""
 
 import asyncio
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -8,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from agent.sandbox.bambu import report as words
+from agent.sandbox.bambu.heat import COLD_BED_C, cooling, heating
 from agent.sandbox.bambu.job import Job
 from agent.sandbox.bambu.journal import Journal
-from agent.sandbox.bambu.report import idle_report
+from agent.sandbox.bambu.report import idle_report, merge
 from agent.sandbox.bambu.trays import runout_error, runout_hms
 
 _LEAST_STEP_S, _MOST_STEP_S = 0.05, 1.0
 _STEPS = 20
-_LAYERS = 10
-READY = ("IDLE", "FINISH", "FAILED")
 
 
 class Machine:
-    """`told` is called with the changed fields at each change. All `_s` are seconds of the wall clock."""
+    """`told` is called with the changed fields at each change. All `_s` are seconds of the wall clock; `cool_s`: until the bed is cold."""
 
     def __init__(self, kept: Path, journal: Journal, told: Callable[[dict[str, Any]], None]) -> None:
-        self.stale_s, self.prepare_s, self.cancel_shown_s = 0.2, 0.3, 1.0
+        self.stale_s, self.prepare_s, self.cancel_shown_s, self.cool_s = 0.2, 0.3, 1.0, 0.0
         self.report = idle_report()
         self.job: Job | None = None
         self._kept = kept
@@ -31,6 +31,7 @@ class Machine:
         self._told = told
         self._timeline: asyncio.Task[None] | None = None
         self._clearing: asyncio.TimerHandle | None = None
+        self._cooling: asyncio.Task[None] | None = None
         self._going = asyncio.Event()
 
     # ---- power
@@ -42,6 +43,8 @@ class Machine:
             self.report = kept["report"]
             if kept["job"] is not None:
                 self._begin(Job(**kept["job"]))
+            elif self.report["bed_temper"] > COLD_BED_C:
+                self._cooling = asyncio.create_task(self._cool())
             if self.report["print_error"] == words.CANCELLED:
                 self._clear_later()
             return
@@ -51,8 +54,7 @@ class Machine:
 
     async def power_off(self) -> None:
         self._halt()
-        if self._timeline is not None:
-            await asyncio.gather(self._timeline, return_exceptions=True)
+        await asyncio.gather(*(task for task in (self._timeline, self._cooling) if task is not None), return_exceptions=True)
 
     def reset(self) -> None:
         """Idle, as after being switched on; nothing is said about what ran."""
@@ -71,8 +73,9 @@ class Machine:
         """The new ids are shown at once; the state follows after `stale_s`, as on real printers (up to minutes on some)."""
         assert not self.busy
         if not job.error:
-            self._journal.add("start", job.name, file=job.file, task_id=ids["task_id"])
+            self._journal.add("start", job.name, file=job.file, task_id=ids["task_id"], slots=job.slots)
         self._stop_clearing()
+        self._stop_cooling()
         self.tell(gcode_file=job.file, subtask_name=job.name, **ids)
         self._begin(job)
 
@@ -121,7 +124,7 @@ class Machine:
 
     def tell(self, **changes: Any) -> None:
         """Into the report, onto the disk, out to the listeners."""
-        self.report.update(changes)
+        merge(self.report, copy.deepcopy(changes))  # what was told must not change afterwards
         self._keep()
         self._told(changes)
 
@@ -141,20 +144,33 @@ class Machine:
             await asyncio.sleep(self.stale_s)
             job.stage = "prepare"
         if job.stage == "prepare":
-            await self._prepare()
+            await self._prepare(job)
             if job.error:
                 self._end("unfit", "FAILED", job.error)
                 return
             job.stage = "run"
             self.tell(gcode_state="RUNNING", stg_cur=0, total_layer_num=job.layers, gcode_file_prepare_percent="100", **job.progress())
+            if job.slots is not None:
+                self.tell(ams={"tray_now": str(job.slots[0]) if job.slots else words.EXTERNAL_SPOOL})
         await self._run(job)
         self._end("finish", "FINISH", 0)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, job: Job) -> None:
         self.tell(gcode_state="PREPARE", print_type="local", print_error=0, hms=[], mc_percent=0, layer_num=0, total_layer_num=0)
-        for stage in words.PREPARE_STAGES:
-            self.tell(stg_cur=stage)
-            await asyncio.sleep(self.prepare_s / len(words.PREPARE_STAGES))
+        stages = len(words.PREPARE_STAGES)
+        for number, stage in enumerate(words.PREPARE_STAGES, 1):
+            self.tell(stg_cur=stage, **heating(number / (stages + 1)))
+            await asyncio.sleep(self.prepare_s / stages)
+        if job.hangs:
+            await asyncio.get_running_loop().create_future()  # until somebody ends the job
+        if not job.error:
+            self.tell(**heating(1.0))
+
+    async def _cool(self) -> None:
+        for step in range(_STEPS):
+            self.tell(**cooling(step / _STEPS))
+            await asyncio.sleep(self.cool_s / _STEPS)
+        self.tell(**cooling(1.0))
 
     async def _run(self, job: Job) -> None:
         step = min(max(job.duration_s / _STEPS, _LEAST_STEP_S), _MOST_STEP_S)
@@ -183,11 +199,16 @@ class Machine:
             layer_num=0,
             total_layer_num=0,
             mc_remaining_time=0,
+            ams={"tray_now": words.NO_TRAY},
+            **cooling(0.0 if self.cool_s else 1.0),
             **done,
         )
+        if self.cool_s:
+            self._cooling = asyncio.create_task(self._cool())
 
     def _halt(self) -> None:
         self._stop_clearing()
+        self._stop_cooling()
         if self._timeline is not None:
             self._timeline.cancel()
 
@@ -199,6 +220,10 @@ class Machine:
         if self._clearing is not None:
             self._clearing.cancel()
             self._clearing = None
+
+    def _stop_cooling(self) -> None:
+        if self._cooling is not None:
+            self._cooling.cancel()
 
     def _keep(self) -> None:
         new = self._kept.with_suffix(".new")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from agent.domain.errors import Refused
 from agent.sandbox.bambu.broker import Broker
 from agent.sandbox.bambu.camera import Camera
 from agent.sandbox.bambu.certificates import certificates
@@ -38,6 +39,8 @@ class SandboxPrinter:
         self.broker = Broker(
             settings.folder / "broker", settings.serial, settings.access_code, settings.host, settings.mqtt_port, self.files
         )
+        self.camera = Camera(settings.access_code, self.files, lambda: f"{settings.serial} {self.machine.report['gcode_state']}")
+        self._card: CardServer | None = None
         self._voice: Voice | None = None
         self._number = 2000
         self._stack = contextlib.AsyncExitStack()
@@ -54,9 +57,8 @@ class SandboxPrinter:
             await self._voice.start()
             if settings.ftps == "pyftpdlib":
                 self._serve_card(stack)
-            camera = Camera(settings.access_code, self.files, lambda: f"{settings.serial} {self.machine.report['gcode_state']}")
-            await camera.start(settings.host, settings.camera_port)
-            stack.push_async_callback(camera.stop)
+            await self.camera.start(settings.host, settings.camera_port)
+            stack.push_async_callback(self.camera.stop)
             self.machine.power_on(remember=settings.remember)
             stack.push_async_callback(self.machine.power_off)
             stack.callback(self.requests.forget_held)
@@ -72,6 +74,13 @@ class SandboxPrinter:
         card = CardServer(self.settings, self.files, lambda file: self.journal.add("upload", file.name, bytes=file.stat().st_size))
         card.start()
         stack.callback(card.stop)
+        self._card = card
+
+    def drop_card(self) -> None:
+        """Refused: somebody else serves the card."""
+        if self._card is None:
+            raise Refused("The card is not served by this printer.", code="bad_state")
+        self._card.drop()
 
     async def restart_broker(self) -> None:
         """Every connection is lost; back when the printer is at its broker again."""

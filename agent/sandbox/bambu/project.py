@@ -40,8 +40,12 @@ def locate(card: Path, url: str) -> Path:
     match = _URL.fullmatch(url)
     if match is None:
         raise Unfit(BAD_PATH, "bad url")
-    path = (card / unquote(match["path"])).resolve()
-    if not path.is_relative_to(card.resolve()) or not path.is_file():
+    try:
+        path = (card / unquote(match["path"])).resolve()
+        found = path.is_relative_to(card.resolve()) and path.is_file()
+    except (OSError, ValueError) as error:  # no name that a file can have
+        raise Unfit(BAD_PATH, "bad url") from error
+    if not found:
         raise Unfit(BAD_PATH, "file not found")
     return path
 
@@ -60,6 +64,8 @@ def examine(path: Path, plate: str, md5: str) -> Project:
         raise Unfit(CARD_READ, "file is damaged") from error
     except KeyError as error:
         raise Unfit(CANNOT_PARSE, "plate not found") from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise Unfit(CANNOT_PARSE, "encrypted, or packed in an unknown way") from error
     _check_sums(path, gcode, md5.lower(), sums.decode("latin-1").strip().lower())
     layers = _LAYERS.search(gcode[:_HEAD_BYTES])
     return Project(layers=int(layers[1]) if layers else None, duration_s=_duration(config, gcode))

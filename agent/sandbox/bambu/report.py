@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from agent.sandbox.bambu.heat import cooling
 from agent.sandbox.bambu.trays import ams
 
 IDLE_STAGE = 255
 USER_PAUSE_STAGE = 16
 RUNOUT_STAGE = 6
+NO_TRAY, EXTERNAL_SPOOL = "255", "254"
 PREPARE_STAGES = (2, 14, 1)  # heating the bed, cleaning the nozzle, levelling
 
 CANCELLED = 0x0300_400C
@@ -45,10 +47,7 @@ def idle_report() -> dict[str, Any]:
         "sdcard": True,
         "home_flag": 0x107,
         "wifi_signal": "-45dBm",
-        "nozzle_temper": 25.0,
-        "nozzle_target_temper": 0,
-        "bed_temper": 24.0,
-        "bed_target_temper": 0,
+        **cooling(1.0),
         "chamber_temper": 24,
         "nozzle_diameter": "0.4",
         "nozzle_type": "stainless_steel",
@@ -77,3 +76,12 @@ def modules(serial: str, model: str, firmware: str) -> list[dict[str, str]]:
         {"name": name, "project_name": product, "sw_ver": version, "hw_ver": hardware, "sn": serial, "loader_ver": "00.00.00.00"}
         for name, version, hardware in parts
     ]
+
+
+def merge(known: dict[str, Any], changes: dict[str, Any]) -> None:
+    """As clients have to: a dict into a dict, everything else in place of what was."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(known.get(key), dict):
+            merge(known[key], value)
+        else:
+            known[key] = value

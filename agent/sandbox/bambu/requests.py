@@ -12,6 +12,7 @@ from agent.sandbox.bambu.job import Job
 from agent.sandbox.bambu.journal import Journal
 from agent.sandbox.bambu.machine import Machine
 from agent.sandbox.bambu.project import Unfit, examine, locate
+from agent.sandbox.bambu.trays import holds, slots_of
 
 Fields = dict[str, Any]
 _DEFAULT_LAYERS = 10
@@ -51,6 +52,12 @@ class Requests:
         """Clients put several requests into one message; what cannot be read is passed over, as the printer does."""
         if self._faults.deaf:
             return
+        if self._faults.slow_s > 0:
+            self._after(self._faults.slow_s, lambda: self._read(payload))
+        else:
+            self._read(payload)
+
+    def _read(self, payload: bytes) -> None:
         try:
             message = json.loads(payload.rstrip(b"\0"))
         except (ValueError, RecursionError):
@@ -113,16 +120,19 @@ class Requests:
             self._faults.lose_starts -= 1
             return
         wait_s, self._faults.hold_start_s = self._faults.hold_start_s, 0.0
-        if not wait_s:
+        if wait_s:
+            self._after(wait_s, lambda: self._start(fields))
+        else:
             self._start(fields)
-            return
-        held = asyncio.create_task(self._later(wait_s, fields))
+
+    def _after(self, wait_s: float, act: Callable[[], None]) -> None:
+        async def later() -> None:
+            await asyncio.sleep(wait_s)
+            act()
+
+        held = asyncio.create_task(later())
         self._held.add(held)
         held.add_done_callback(self._held.discard)
-
-    async def _later(self, wait_s: float, fields: Fields) -> None:
-        await asyncio.sleep(wait_s)
-        self._start(fields)
 
     def forget_held(self) -> None:
         for held in self._held:
@@ -130,6 +140,7 @@ class Requests:
 
     def _start(self, fields: Fields) -> None:
         if self._machine.busy:
+            self._journal.add("busy", str(fields.get("subtask_name", "")))
             self._no(fields, "busy")
             self._machine.tell(print_error=words.BUSY)
             return
@@ -141,6 +152,8 @@ class Requests:
         job = self.job_of(
             str(fields.get("subtask_name", "")), str(fields.get("url", "")), str(fields.get("param", "")), str(fields.get("md5", ""))
         )
+        job.slots = slots_of(fields)
+        job.hangs = not holds(self._machine.report["ams"], job.slots)
         self._machine.start(job, ids)
 
     def job_of(self, name: str, url: str, plate: str, md5: str) -> Job:

@@ -62,3 +62,19 @@ def runout_error(slot: int) -> int:
 def runout_hms(slot: int) -> dict[str, int]:
     """HMS 0700 2s00 0002 0001: slot s ran out."""
     return {"attr": 0x0700_2000 | ((slot // 4) << 16) | ((slot % 4) << 8), "code": 0x0002_0001}
+
+
+def slots_of(request: dict[str, Any]) -> list[int] | None:
+    """The trays a project_file asks for; empty for the external spool, None where it says nothing of them."""
+    mapping = request.get("ams_mapping")
+    if not isinstance(mapping, list):
+        return None
+    return [slot for slot in mapping if isinstance(slot, int) and slot >= 0] if request.get("use_ams") else []
+
+
+def holds(held: Any, slots: list[int] | None) -> bool:
+    """A tray that is not there, or empty, leaves the printer in preparing for ever, with no error (source: OpenBambuAPI issue 10, where an
+    index was wrong; for an empty tray it is our reading)."""
+    units = held.get("ams", []) if isinstance(held, dict) else []
+    there = {int(unit["id"]) * 4 + int(tray["id"]) for unit in units for tray in unit["tray"] if tray.get("tray_type")}
+    return there.issuperset(slots or [])

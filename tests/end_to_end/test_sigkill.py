@@ -19,7 +19,10 @@ from tests.rigs.klipper_server import running_klipper
 from tests.rigs.octoprint_server import running_octoprint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-LEAST_KILLS = 100
+ENDS_WHILE_DOWN = {"octoprint": (False, True), "moonraker": (True,), "bambu": (True,)}
+"""An order each: whether its print ends while the agent is down."""
+LEAST_KILLS = 60
+"""For each order. Over the three families, with those in calls: more than 300."""
 TRANSITIONS = (
     "offered", "decided", "intended", "accepted", "fetched", "checked", "sliced", "job_claimed", "print_begun", "uploaded",
     "start_intended", "printing", "print_finished", "asked", "harvested", "printed", "nothing_to_post_process", "photos_taken",
@@ -66,7 +69,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 def test_killed_before_and_after_every_commit_of_an_orders_life(world: World) -> None:
     """Each life gets as far as one commit: n = 1 dies before it, n = 2 after it, so every commit is both before and behind a kill."""
     with world.home.desk() as desk:
-        for ends_while_down in (False, True):
+        for ends_while_down in ENDS_WHILE_DOWN[world.machine.family]:
             world.offer()
             while world.live(desk, DIES_AT=str(1 + _past_start(desk))) and world.live(desk, DIES_AT=str(2 + _past_start(desk))):
                 if ends_while_down and world.machine.active():
@@ -76,7 +79,7 @@ def test_killed_before_and_after_every_commit_of_an_orders_life(world: World) ->
         for transition in TRANSITIONS:
             assert f"before {transition}" in deaths, transition
             assert f"after {transition}" in deaths, transition
-        assert len(deaths) >= LEAST_KILLS, f"only {len(deaths)} kills"
+        assert len(deaths) >= LEAST_KILLS * len(world.offers), f"only {len(deaths)} kills"
         print(world.told("at commits"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from agent.ports.printer import Printer
 from agent.printers.bambu.access import BambuAccess
 from agent.printers.bambu.printer import BambuPrinter
-from tests.printers.benches import LOOK_S, facts
+from tests.printers.benches import LOOK_S, PersonsAct, facts
 from tests.rigs.bambu_server import BambuServer
 
 BLACK = "#1a1a1a"
@@ -66,6 +66,12 @@ class BambuBench:
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         await asyncio.to_thread(self.server.person_prints, gcode, name)
         await asyncio.to_thread(self.server.wait_for, "RUNNING")
+
+    async def a_person_does(self, act: PersonsAct, name: str) -> None:  # noqa: ARG002 (there is one print)
+        await done({"pause": self.server.pause, "resume": self.server.resume, "cancel": self.server.cancel}[act])
+
+    async def it_fails(self, name: str) -> None:  # noqa: ARG002 (there is one print)
+        await done(self.server.fail)
 
     def starts(self) -> list[str]:
         return self.server.starts()[self._before :]

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import requests
 
@@ -17,6 +17,7 @@ from agent.printers.virtual import VirtualPrinter
 from tests.rigs.octoprint_server import OctoPrintServer
 
 LOOK_S = 0.02
+PersonsAct = Literal["pause", "resume", "cancel"]
 _DWELL = "G4 P50\n"
 _numbers = itertools.count(1)
 
@@ -65,6 +66,14 @@ class Bench(Protocol):
         """At the machine itself, without the agent."""
         ...
 
+    async def a_person_does(self, act: PersonsAct, name: str) -> None:
+        """At the machine itself, to the print it is at."""
+        ...
+
+    async def it_fails(self, name: str) -> None:
+        """What goes wrong there is the machine's own fault."""
+        ...
+
     def starts(self) -> list[str]:
         """By the machine's own record."""
         ...
@@ -89,6 +98,12 @@ class VirtualBench:
         await person.upload(gcode, name)
         await person.start(name)
 
+    async def a_person_does(self, act: PersonsAct, name: str) -> None:
+        await getattr(self.another_adapter(), act)(name)
+
+    async def it_fails(self, name: str) -> None:
+        await self.another_adapter().fail(name)
+
     def starts(self) -> list[str]:
         return self.another_adapter().starts()
 
@@ -109,6 +124,13 @@ class OctoPrintBench:
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         upload = {"file": (name, gcode.read_bytes())}
         await asyncio.to_thread(self.server.api, "POST", "files/local", files=upload, data={"print": "true"})
+
+    async def a_person_does(self, act: PersonsAct, name: str) -> None:  # noqa: ARG002 (there is one print)
+        command = {"command": "cancel"} if act == "cancel" else {"command": "pause", "action": act}
+        await self.do("POST", "job", json=command)
+
+    async def it_fails(self, name: str) -> None:  # noqa: ARG002 (there is one print)
+        await self.command("!!DEBUG:trigger_fatal_error_marlin")
 
     def starts(self) -> list[str]:
         return self.server.starts()[self._before :]

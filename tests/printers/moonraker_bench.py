@@ -11,7 +11,7 @@ from agent.domain.printer import PrinterState
 from agent.ports.printer import Printer
 from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
 from agent.wire.mqtt import Broker
-from tests.printers.benches import LOOK_S, facts
+from tests.printers.benches import LOOK_S, PersonsAct, facts
 from tests.rigs.klipper_server import KlipperServer
 
 _DWELL = "G4 P20\nM400\n"
@@ -51,6 +51,12 @@ class MoonrakerBench:
 
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         await asyncio.to_thread(self.server.upload, gcode, name, start=True)
+
+    async def a_person_does(self, act: PersonsAct, name: str) -> None:  # noqa: ARG002 (there is one print)
+        await asyncio.to_thread({"pause": self.server.pause, "resume": self.server.resume, "cancel": self.server.cancel}[act])
+
+    async def it_fails(self, name: str) -> None:  # noqa: ARG002 (there is one print)
+        await asyncio.to_thread(self.server.break_sensor)
 
     def starts(self) -> list[str]:
         return self.server.starts()[self._before :]

@@ -1,4 +1,5 @@
-"""What ports.printer promises, proved for every adapter: the virtual printer, and OctoPrint against a real OctoPrint."""
+"""What ports.printer promises, proved for every adapter: the virtual printer; real OctoPrint, Moonraker and Klippy; Bambu against
+the sandbox printer."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -186,6 +187,38 @@ async def test_a_cancelled_print_says_so(bench: Bench, paused_before: bool) -> N
     assert not await bench.printer.never_started(name)
     with pytest.raises(Refused):
         await bench.printer.cancel(name)
+
+
+async def test_what_a_person_does_at_the_printer_is_seen(bench: Bench) -> None:
+    name = new_name()
+    await print_begins(bench, bench.lasting, name)
+    await until(bench, lambda seen: seen.state is PrinterState.PRINTING)
+    await bench.a_person_does("pause", name)
+    paused = await until(bench, lambda seen: seen.state is PrinterState.PAUSED)
+    assert (paused.remote_name, bool(paused.reason)) == (name, True)
+    await bench.a_person_does("resume", name)
+    await until(bench, lambda seen: seen.state is PrinterState.PRINTING)
+    await bench.a_person_does("cancel", name)
+    await until(bench, lambda seen: not seen.busy)
+    told = await bench.printer.outcome(name)
+    assert told is not None
+    assert (told.state, told.remote_name) == (PrinterState.CANCELLED, name)
+    assert told.reason
+    assert bench.starts() == [name]
+
+
+async def test_a_print_that_goes_wrong_has_failed_and_says_why(bench: Bench) -> None:
+    name = new_name()
+    await print_begins(bench, bench.lasting, name)
+    await until(bench, lambda seen: seen.state is PrinterState.PRINTING)
+    await bench.it_fails(name)
+    seen = await until(bench, lambda seen: not seen.busy)
+    told = await bench.printer.outcome(name)
+    assert told is not None
+    assert (told.state, told.remote_name) == (PrinterState.FAILED, name)
+    assert seen.reason or told.reason
+    assert not await bench.printer.never_started(name)
+    assert bench.starts() == [name]
 
 
 async def test_an_end_is_known_at_the_first_look_after_it(bench: Bench) -> None:

@@ -24,6 +24,7 @@ from agent.ledger import jobs, orders, people
 from agent.printers.bambu.printer import BambuPrinter
 from agent.printers.moonraker import MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
+from agent.printers.virtual import VirtualPrinter
 from agent.workflow.shop import Pace
 
 _dies_at = int(os.environ.get("DIES_AT", "0"))
@@ -94,7 +95,7 @@ DefaultDialect.do_commit = _commit  # type: ignore[method-assign,assignment]
 
 wiring.Pace = partial(wiring.Pace, start_may_take_s=Pace.request_on_its_way_s + 2)  # type: ignore[misc,assignment]
 if _dies_in:
-    for adapter in (OctoPrintPrinter, MoonrakerPrinter, BambuPrinter):
+    for adapter in (OctoPrintPrinter, MoonrakerPrinter, BambuPrinter, VirtualPrinter):
         _mortal(adapter, _dies_in[1])
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The machines that outlive an agent which is killed: the same few words for each family, and its own record to count by."""
 
+import asyncio
 from typing import Protocol
 
+from agent.printers.virtual import VirtualPrinter
+from tests.printers.benches import facts
 from tests.rigs.agent_process import AgentHome, wait_until
 from tests.rigs.bambu_server import BambuServer
 from tests.rigs.klipper_server import KlipperServer
@@ -90,6 +93,25 @@ class BambuMachine:
 
     def wait_idle(self, within_s: float = 60) -> None:
         wait_until(lambda: not self._server.active(), "the print has ended", within_s)
+
+
+class VirtualMachine:
+    family = "virtual"
+    proves_never_started = True
+
+    def add_to(self, home: AgentHome, name: str = "machine") -> None:
+        home.add_virtual(name, speed=10)
+        self._printer = VirtualPrinter(facts(name, "virtual"), home.folder / "data" / "virtual" / name, speed=10)
+
+    def starts(self) -> list[str]:
+        return self._printer.starts()
+
+    def active(self) -> str:
+        seen = asyncio.run(self._printer.observe())
+        return seen.remote_name if seen.busy else ""
+
+    def wait_idle(self, within_s: float = 60) -> None:
+        wait_until(lambda: not self.active(), "the print has ended", within_s)
 
 
 def truth(machine: Machine, remote_name: str) -> str:

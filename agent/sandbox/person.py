@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.domain.question import Question, Step
 from agent.operator.answers import Answers
 from agent.ports.files import FileStore
-from agent.ports.ledger import Ledger
+from agent.ports.ledger import Ledger, Stale
 
 NAME = "Ada Example, played by the sandbox"
 
@@ -25,7 +25,14 @@ class Person:
     def act(self, steps: Container[Step] = tuple(Step)) -> list[Question]:
         """Answer what is asked now, of these steps; returns the questions that were. Holds and offers need judgement: they are left."""
         asked = [question for question in self._ledger.open_questions() if question.step in steps]
-        return [question for question in asked if self._answered(question)]
+        return [question for question in asked if self._answered_in_time(question)]
+
+    def _answered_in_time(self, question: Question) -> bool:
+        """One look at a bed answers for every order that waits for it; what was settled meanwhile needs nobody any more."""
+        try:
+            return self._answered(question)
+        except Stale:
+            return False
 
     def _answered(self, question: Question) -> bool:
         match question.step:

@@ -1,5 +1,6 @@
 """All that outlives an agent that is killed: its folder, the printer, the marketplace; and what must be true in the end."""
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from agent.domain.events import first_broken
 from agent.domain.order import State
 from agent.domain.question import Step
 from agent.operator.answers import Answers
+from agent.ports.ledger import Stale
 from agent.sandbox.marketplace.server import SandboxMarketplace
 from agent.sandbox.models import box, write_binary_stl
 from agent.wiring import file_store
@@ -56,7 +58,8 @@ class World:
             job = str(question.data.get("job", ""))
             assert job, f"held for another reason: {question.text}"
             self.asked.add(question.id)
-            Answers(desk.ledger, file_store(self.home.settings()), "Ada").choose(Step.HOLD, question.order_id, truth(self.machine, job))
+            with contextlib.suppress(Stale):  # it was asked before a kill, and has settled itself since
+                Answers(desk.ledger, file_store(self.home.settings()), "Ada").choose(Step.HOLD, question.order_id, truth(self.machine, job))
 
     def live(self, desk: Desk, *, acts: bool = True, **how: str) -> bool:
         """One life; True where it died by its own SIGKILL, False where nothing more was to be done."""

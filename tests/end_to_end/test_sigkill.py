@@ -4,13 +4,14 @@ The truth is the printer's own record and the marketplace's own journal, never t
 after each commit of an order's life, and before, in and after each call to the printer (tests/rigs/dying_agent.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.domain.job import JobState
 from agent.domain.question import Step
+from tests.conftest import FIGURES
 from tests.end_to_end.kill_world import LIFE_S, World, world_of
 from tests.rigs.agent_process import Desk, wait_until
 from tests.rigs.bambu_server import running_bambu
@@ -21,6 +22,7 @@ from tests.rigs.octoprint_server import running_octoprint
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ENDS_WHILE_DOWN = {"octoprint": (False, True), "moonraker": (True,), "bambu": (True,), "virtual": (True,)}
 """An order each: whether its print ends while the agent is down."""
+Tell = Callable[[str, object], None]
 LEAST_KILLS = 60
 """For each order. Over the three families, with those in calls: more than 300."""
 TRANSITIONS = (
@@ -71,7 +73,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def test_killed_before_and_after_every_commit_of_an_orders_life(world: World) -> None:
+def test_killed_before_and_after_every_commit_of_an_orders_life(world: World, record_property: Tell) -> None:
     """Each life gets as far as one commit: n = 1 dies before it, n = 2 after it, so every commit is both before and behind a kill."""
     with world.home.desk() as desk:
         for ends_while_down in ENDS_WHILE_DOWN[world.machine.family]:
@@ -85,7 +87,7 @@ def test_killed_before_and_after_every_commit_of_an_orders_life(world: World) ->
             assert f"before {transition}" in deaths, transition
             assert f"after {transition}" in deaths, transition
         assert len(deaths) >= LEAST_KILLS * len(world.offers), f"only {len(deaths)} kills"
-        print(world.told("at commits"))
+        record_property(FIGURES, world.told("at commits"))
 
 
 def _known_to_print(desk: Desk) -> bool:
@@ -99,7 +101,7 @@ def _past_start(desk: Desk) -> int:
     return 2 if in_vain else 0
 
 
-def test_killed_before_in_and_after_every_call_to_the_printer(world: World) -> None:
+def test_killed_before_in_and_after_every_call_to_the_printer(world: World, record_property: Tell) -> None:
     """Every other print ends in the agent's absence."""
     with world.home.desk() as desk:
         world.offer()
@@ -115,7 +117,7 @@ def test_killed_before_in_and_after_every_call_to_the_printer(world: World) -> N
         for call in ("upload", "start", "observe"):
             for phase in ("before", "during", "after"):
                 assert f"{phase} {call}" in deaths, f"{phase} {call}"
-        print(world.told("in calls to the printer"))
+        record_property(FIGURES, world.told("in calls to the printer"))
 
 
 def test_a_print_that_ends_while_the_agent_is_dead_is_found_and_asked_for(world: World) -> None:

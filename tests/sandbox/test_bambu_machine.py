@@ -87,7 +87,7 @@ def test_a_file_comes_onto_the_card(server: BambuServer) -> None:
         assert ftp.storbinary("STOR cache/a.gcode.3mf", io.BytesIO(body)).startswith("226")
         assert ftp.size("cache/a.gcode.3mf") == len(body)
         ftp.delete("cache/a.gcode.3mf")
-        assert ftp.nlst("cache") == []
+        assert not (server.card / "cache" / "a.gcode.3mf").exists()  # listing an empty folder races with its own closing in ftplib
     assert server.events("upload")[-1:] == ["a.gcode.3mf"]
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +33,9 @@ from agent.slicers.plates import EDGE_MM
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from agent.slicers.prusaslicer import PrusaSlicer
 from agent.wire.mqtt import Broker
+from agent.wire.tls import trusting
 from agent.workflow.acceptance import Policy
-from agent.workflow.shop import Pace, Shop
+from agent.workflow.shop import Shop
 
 
 def data_dir(settings: Settings) -> Path:
@@ -127,7 +127,7 @@ def build_printer(printer: PrinterSettings, facts: PrinterFacts, settings: Setti
 
 def moonraker_access(printer: MoonrakerSettings) -> MoonrakerAccess:
     """ConfigError where the certificate authority's file cannot be used."""
-    tls = tls_context(printer.mqtt_ca_file) if printer.mqtt_tls else None
+    tls = trusting(printer.mqtt_ca_file) if printer.mqtt_tls else None
     broker = Broker(printer.mqtt_host, printer.mqtt_port, printer.mqtt_username or "", printer.mqtt_password, tls)
     return MoonrakerAccess(url=printer.url, broker=broker, instance_name=printer.instance_name, api_key=printer.api_key)
 
@@ -146,15 +146,6 @@ def bambu_access(printer: BambuSettings, work_dir: Path) -> BambuAccess:
         camera_port=printer.camera_port,
         work_dir=work_dir,
     )
-
-
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Checks certificate and host name, against that authority or the ones the system knows. ConfigError where the file is none."""
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        why = error.strerror if not isinstance(error, ssl.SSLError) and error.strerror else "it holds no certificate"
-        raise ConfigError(f"{ca_file} cannot be used: {why}.", hint="It has to be the authority's certificate as PEM.") from error
 
 
 def build_marketplace(market: OperatorApiSettings | HotFolderSettings) -> Marketplace:
@@ -212,7 +203,7 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
             now=utc_now,
             local_now=lambda: datetime.now().astimezone(),
             largest_file_bytes=settings.files.max_file_mb * MB,
-            pace=Pace(heat_at_once=settings.printing.heat_at_once),
+            heat_at_once=settings.printing.heat_at_once,
             slicing=asyncio.Semaphore(settings.slicing.workers),
         )
 

@@ -7,7 +7,8 @@ import pytest
 from agent.config.load import load
 from agent.domain.errors import ConfigError
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
-from agent.wiring import build_printers, facts_of, tls_context
+from agent.wire.tls import trusting
+from agent.wiring import build_printers, facts_of
 
 MK3S = Path(default_profiles_dir()) / "prusa-mk3s"
 
@@ -50,5 +51,5 @@ def test_a_certificate_authority_that_is_none_is_told(tmp_path: Path, content: s
     if content is not None:
         file.write_text(content)
     with pytest.raises(ConfigError) as told:
-        tls_context(file)
+        trusting(file)
     assert str(file) in str(told.value)

@@ -37,7 +37,7 @@ _UNAUTHORISED = {134, 135}
 
 @dataclass(frozen=True)
 class Broker:
-    """Where a broker is and who we are there. What must be true of its certificate is for the `tls` context to check."""
+    """Where a broker is and who we are there. `tls` is a context of wire.tls: what must be true of its certificate is for that to check."""
 
     host: str
     port: int
@@ -75,6 +75,7 @@ class MqttLink:
         self._changed = asyncio.Event()
         """Set with every change of `up` and of `why_down()`."""
         self._lost = asyncio.Event()
+        self._came_up = False
         self._waiting: dict[int, asyncio.Future[None]] = {}
         """Message id -> whoever waits until it was delivered."""
 
@@ -134,8 +135,10 @@ class MqttLink:
 
     def renew(self) -> None:
         """Drop this connection, with all that it has not delivered, and make a new one."""
-        if self._client is not None:
-            _cut(self._client)
+        client, self._client = self._client, None
+        if client is not None:
+            _cut(client)
+        self._is_down()
         self._lost.set()
 
     # --- one connection after another ---------------------------------------------------------------------------------
@@ -151,12 +154,13 @@ class MqttLink:
     async def _one_connection(self) -> bool:
         """Until it is lost; whether it was up at all."""
         self._lost.clear()
+        self._came_up = False
         client = self._client = self._new_client(asyncio.get_running_loop())
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._threads, partial(_connect, client, self._broker))
             await self._lost.wait()
-            return self.up
+            return self._came_up
         except AgentError as error:
             self._why = error
             return False
@@ -177,7 +181,7 @@ class MqttLink:
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._broker.tls is not None:
-            client.tls_set_context(_closing(self._broker.tls))
+            client.tls_set_context(self._broker.tls)
         soon = partial(_soon, loop)
         client.on_socket_open = lambda _c, _u, sock: _forgetful(sock)
         client.on_connect = lambda c, _u, _f, reason, _p: soon(self._connected, c, reason)
@@ -229,6 +233,7 @@ class MqttLink:
 
     def _is_up(self) -> None:
         self._why = _not_yet(self._broker)
+        self._came_up = True
         self._up.set()
         self._changed.set()
         self._on_up()
@@ -296,23 +301,6 @@ def _forgetful(sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DELIVERED_S * 1000))
-
-
-class _ClosingSocket(ssl.SSLSocket):
-    """paho leaves a socket open whose handshake failed."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def _closing(context: ssl.SSLContext) -> ssl.SSLContext:
-    if context.sslsocket_class is ssl.SSLSocket:
-        context.sslsocket_class = _ClosingSocket
-    return context
 
 
 def _not_yet(broker: Broker) -> Transient:

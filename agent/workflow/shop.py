@@ -34,8 +34,6 @@ class Pace:
     remote_s: float = 60.0
     first_retry_s: float = 1.0
     longest_retry_s: float = 300.0
-    heat_at_once: int | None = None
-    """How many printers may warm up at the same time; not seconds, but a pace as well. None: all."""
     cooling_s: float = 15.0
 
 
@@ -59,6 +57,8 @@ class Shop:
     slicing: asyncio.Semaphore
     """As many slicers at once as the machine was said to bear."""
     pace: Pace = field(default_factory=Pace)
+    heat_at_once: int | None = None
+    """How many printers may warm up at the same time. None: all."""
     foreign_jobs: dict[str, str] = field(default_factory=dict)
     """Printer -> the print of somebody else that was seen there last: see beds.py."""
     heating: asyncio.Lock = field(default_factory=asyncio.Lock)

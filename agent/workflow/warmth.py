@@ -16,14 +16,14 @@ WARM_ENOUGH_C = 5.0
 
 async def may_heat(shop: Shop, printer: str) -> bool:
     """Whether one more printer may warm up now. A start that is on its way counts as one that does."""
-    if shop.pace.heat_at_once is None:
+    if shop.heat_at_once is None:
         return True
     heating = 0
     for job in shop.ledger.active_jobs():
         if job.printer == printer or job.state not in (JobState.STARTING, JobState.PRINTING):
             continue
         heating += job.state is JobState.STARTING or _warms_up(await _temperatures(shop, job.printer))
-    return heating < shop.pace.heat_at_once
+    return heating < shop.heat_at_once
 
 
 async def too_warm(shop: Shop, printer: str) -> float | None:

@@ -1,7 +1,6 @@
 """People and their G-code at a real Klipper, what waits in its queue, what proves that nothing was started, and who is let in."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from agent.domain.errors import NeedsOperator, Refused, Transient
 from agent.domain.printer import PrinterState
 from agent.printers.moonraker import printer as moonraker_printer
+from agent.wire.tls import trusting
 from tests.printers.benches import new_name, print_begins, until
 from tests.printers.moonraker_bench import MoonrakerBench, done, ended_as, klipper_gcode, moonraker_at
 from tests.rigs.klipper_server import running_klipper
@@ -245,10 +245,9 @@ async def test_an_address_that_is_not_moonrakers_is_for_a_person(klipper: Moonra
 
 async def test_a_broker_behind_tls(klipper: MoonrakerBench) -> None:
     server = klipper.server
-    trusting = ssl.create_default_context(cafile=str(server.ca_file))
-    async with moonraker_at(server, port=server.broker_tls_port, tls=trusting) as printer:
+    async with moonraker_at(server, port=server.broker_tls_port, tls=trusting(server.ca_file)) as printer:
         assert (await printer.observe()).state is PrinterState.IDLE
-    async with moonraker_at(server, port=server.broker_tls_port, tls=ssl.create_default_context()) as printer:
+    async with moonraker_at(server, port=server.broker_tls_port, tls=trusting(None)) as printer:
         assert "certificate" in (await printer.observe()).reason
         with pytest.raises(NeedsOperator) as wrong:
             await printer.start(new_name())

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.rigs.octoprint_server import _guard, free_port
+from tests.rigs.processes import free_port, guard
 from tests.rigs.vsftpd import Vsftpd
 
 _READY_S = 30.0
@@ -47,7 +47,7 @@ class BambuServer:
             self._process = subprocess.Popen(
                 self._command(remember), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
             )
-        self._guard = _guard(self._process.pid)
+        self._guard = guard(self._process.pid)
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], _READY_S)
         line = self._process.stdout.readline() if ready else b""

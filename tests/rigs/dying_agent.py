@@ -93,7 +93,7 @@ for module in (orders, jobs, people):
     module.append_event = _append  # type: ignore[attr-defined]
 DefaultDialect.do_commit = _commit  # type: ignore[method-assign,assignment]
 
-wiring.Pace = partial(wiring.Pace, start_may_take_s=Pace.request_on_its_way_s + 2)  # type: ignore[misc,assignment]
+wiring.Shop = partial(wiring.Shop, pace=Pace(start_may_take_s=Pace.request_on_its_way_s + 2))  # type: ignore[misc,assignment]
 if _dies_in:
     for adapter in (OctoPrintPrinter, MoonrakerPrinter, BambuPrinter, VirtualPrinter):
         _mortal(adapter, _dies_in[1])

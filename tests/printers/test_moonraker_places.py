@@ -132,7 +132,7 @@ async def test_words_of_the_printer_come_and_go_while_a_call_waits(printer: Moon
 async def test_uploads_that_fail(
     peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, error: type[AgentError], code: str
 ) -> None:
-    monkeypatch.setattr(web, "APART_S", 0.0)
+    monkeypatch.setattr(web, "APART_S", (0.0, 0.0))
     file = tmp_path / "x.gcode"
     file.write_text("G28\n")
     with Wire(web_of(otherwise=answer)) as wire:

@@ -101,7 +101,7 @@ async def test_uploads_that_moonraker_mixes_up_are_found_out(klipper: MoonrakerB
 
 
 async def test_a_file_that_was_damaged_on_its_way_is_not_kept(klipper: MoonrakerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "APART_S", 0.0)
+    monkeypatch.setattr(web, "APART_S", (0.0, 0.0))
     monkeypatch.setattr(web, "_sha256", lambda _path: "0" * 64)
     name = new_name()
     with pytest.raises(Transient) as damaged:

@@ -27,8 +27,9 @@ SEND_STALL_S = 30.0
 SLOWEST_UPLOAD_BYTES_S = 50_000
 STORED_S = 330.0
 """Moonraker answers an upload only when it has searched the file for metadata; its own limit for that is 300 s at most."""
-_TRIES = 3
-APART_S = 1.0
+APART_S = (4.0, 8.0, 16.0, 32.0)
+"""The longest wait before each further try, at random from a quarter of it: two uploads that collided must not begin in one second
+again, and with these they do in all of them once in thousands of times."""
 LARGEST_ANSWER = 1_048_576
 _ITS_PORT = "Moonraker's own port is 7125 unless it was changed."
 _PORTS = {"http": 80, "https": 443}
@@ -80,13 +81,13 @@ class Web:
         Moonraker's own check is of what it received. But it names its temporary file by the second, in a folder that all Moonrakers of a
         machine share: of two uploads that begin together one ends with 500, or is stored with the other's lines in it. Seen with 0.11.0.
         """
-        for _ in range(_TRIES - 1):
+        for longest_s in APART_S:
             try:
                 return await self._upload_once(gcode, name)
             except Transient as mixed:
                 if mixed.code not in ("http_500", "damaged"):
                     raise
-            await asyncio.sleep(APART_S * (1 + random.random()))  # into another second than whoever it collided with
+            await asyncio.sleep(random.uniform(longest_s / 4, longest_s))
         return await self._upload_once(gcode, name)
 
     async def _upload_once(self, gcode: Path, name: str) -> None:

@@ -7,6 +7,8 @@ import click
 
 from agent.domain.errors import Refused
 from agent.sandbox.bambu.settings import Settings
+from agent.sandbox.klipper.settings import PROGRAMS
+from agent.sandbox.klipper.settings import Settings as KlipperSettings
 from agent.sandbox.marketplace.server import serve
 
 
@@ -62,3 +64,25 @@ def bambu(**settings: Any) -> None:
         raise Refused(
             f"A port on {settings['host']} cannot be had: {error.strerror}.", hint="Choose other ports.", code="port_taken"
         ) from error
+
+
+@sandbox.command()
+@click.option("--folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its files, logs and passwords.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Moonraker's; a real one's is 7125. 0: any free port (the default).")
+@click.option("--mqtt-port", default=0, type=click.IntRange(0, 65535), help="The broker's. 0: any free port (the default).")
+@click.option("--instance-name", default=KlipperSettings.instance_name, show_default=True)
+@click.option(
+    "--programs", default=PROGRAMS, type=click.Path(path_type=Path, file_okay=False), help="Where scripts/klipper-venvs.sh installed them."
+)
+def klipper(**settings: Any) -> None:
+    """Klipper's test machine: real Klippy and Moonraker, a broker, a simulated board. Says where, as one line of JSON, when a print could
+    begin; ends with Ctrl-C.
+
+    Needs mosquitto, and what scripts/klipper-venvs.sh installs. Its faults: see docs/sandbox.md.
+    """
+    from agent.sandbox.klipper.serve import serve as serve_klipper  # noqa: PLC0415 - requests loads slowly, and no other command waits
+
+    try:
+        serve_klipper(KlipperSettings(**settings))
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}.", hint="Choose another --folder.", code="bad_folder") from error

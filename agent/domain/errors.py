@@ -3,6 +3,7 @@
 AgentError
 ├── ConfigError      do not start; a person mends the configuration
 ├── Transient        try again by itself, with a growing pause
+│   └── Unsound      the same, for a while; where it stays so, ask a person
 ├── Refused          the other side, or a check of ours, said no; trying again changes nothing
 └── NeedsOperator    hands or a decision are needed; wait for a person
 
@@ -33,6 +34,13 @@ class Transient(AgentError):
     def __init__(self, message: str, *, hint: str = "", code: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message, hint=hint, code=code)
         self.retry_after_s = retry_after_s
+
+
+class Unsound(Transient):
+    """Whoever answers there does not answer as it should: nonsense, an error of its own, or silence over a connection that stands.
+
+    Waiting helps where it was only overloaded, or starting; nothing that is merely out of reach is unsound.
+    """
 
 
 class Refused(AgentError):

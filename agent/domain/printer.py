@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from agent.domain.errors import AgentError, Transient, Unsound
+from agent.domain.fit import Sides
 from agent.domain.values import Color, Value
 
 
@@ -29,6 +31,7 @@ class PrinterObservation(Value):
 
     `remote_name` is the file of the job the state speaks of, as the printer names it; empty where it does not say.
     `progress` is 0…1. `reason` is why it is offline, paused, cancelled or failed, in the printer's own words.
+    `needs_attention`, of one that is offline: something answers there, or should, and only a person can make sense of it.
     """
 
     state: PrinterState
@@ -36,10 +39,17 @@ class PrinterObservation(Value):
     progress: float = 0.0
     seconds_left: int | None = None
     reason: str = ""
+    needs_attention: bool = False
 
     @property
     def busy(self) -> bool:
         return self.state in BUSY
+
+
+def away(why: AgentError) -> PrinterObservation:
+    """A printer that could not be looked at. Out of reach it needs patience; where it makes no sense, or lets us in no more, a person."""
+    patience = isinstance(why, Transient) and not isinstance(why, Unsound)
+    return PrinterObservation(state=PrinterState.OFFLINE, reason=why.told(), needs_attention=not patience)
 
 
 class Temperatures(Value):
@@ -78,7 +88,8 @@ class PrinterFacts(Value):
     kind: str
     profile: str
     slicer: str
-    bed_mm: tuple[float, float, float]
+    bed_mm: Sides
+    """Where parts may stand: the bed less what is kept free around it."""
     nozzle_mm: float
     materials: list[LoadedMaterial]
     profile_materials: list[str]

@@ -1,29 +1,34 @@
 """All the operator's channels as one notifier: in the background, each at its own pace, no failure ever reaching an order."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from agent.domain.errors import AgentError, Transient
+from agent.domain.errors import AgentError, Refused, Transient
 from agent.notifiers.address import is_ntfy
 from agent.notifiers.apprise import AppriseChannel
 from agent.notifiers.log import LogChannel
 from agent.notifiers.ntfy import NtfyChannel
+from agent.notifiers.picture import Picture, read_picture
 from agent.ports.notifier import Notice
 
 _log = structlog.get_logger()
 
 
 class Channel(Protocol):
-    """One way to a person. `name` is for the log and holds no credential."""
+    """One way to a person. `name` is for the log and holds no credential. Only one that `takes_pictures` is ever given one."""
 
     @property
     def name(self) -> str: ...
 
-    async def send(self, notice: Notice) -> None:
+    @property
+    def takes_pictures(self) -> bool: ...
+
+    async def send(self, notice: Notice, picture: Picture | None = None) -> None:
         """Deliver one notice within the channel's own time limit. AgentError where it was not; Transient is tried again."""
         ...
 
@@ -35,13 +40,19 @@ class FanOut:
 
     Each channel has a queue of `room` notices and a task of its own, made with the first notice. A full queue loses its oldest
     notice, because the newest says how things stand. `pauses_s` lie between tries; then the failure is logged, once a notice.
-    `aclose` waits for what is still queued, for at most `drain_s`.
+    `aclose` waits for what is still queued, for at most `drain_s`. `path_of` tells where the store has the picture of a notice.
     """
 
     def __init__(
-        self, channels: Iterable[Channel], *, room: int = 100, drain_s: float = 5.0, pauses_s: Sequence[float] = (2.0, 15.0)
+        self,
+        channels: Iterable[Channel],
+        path_of: Callable[[str], Path],
+        *,
+        room: int = 100,
+        drain_s: float = 5.0,
+        pauses_s: Sequence[float] = (2.0, 15.0),
     ) -> None:
-        self._lanes = [_Lane(channel, room, pauses_s) for channel in channels]
+        self._lanes = [_Lane(channel, path_of, room, pauses_s) for channel in channels]
         self._drain_s = drain_s
 
     async def notify(self, notice: Notice) -> None:
@@ -55,15 +66,17 @@ class FanOut:
 class _Lane:
     """One channel with its queue and its task."""
 
-    def __init__(self, channel: Channel, room: int, pauses_s: Sequence[float]) -> None:
+    def __init__(self, channel: Channel, path_of: Callable[[str], Path], room: int, pauses_s: Sequence[float]) -> None:
         self._channel = channel
+        self._path_of = path_of
         self._pauses_s = pauses_s
+        self._refused_picture = ""
         self._queue: asyncio.Queue[Notice] = asyncio.Queue(room)
         self._task: asyncio.Task[None] | None = None
 
     def put(self, notice: Notice) -> None:
         if self._queue.full():
-            self._lost(self._queue.get_nowait(), "too many notices wait for this channel")
+            self._tell("notify_failed", self._queue.get_nowait(), "too many notices wait for this channel")
             self._queue.task_done()
         self._queue.put_nowait(notice)
         if self._task is None or self._task.done():
@@ -80,7 +93,7 @@ class _Lane:
             try:
                 await self._send(notice)
             except AgentError as error:
-                self._lost(notice, error.told())
+                self._tell("notify_failed", notice, error.told())
             finally:
                 self._queue.task_done()
 
@@ -93,17 +106,44 @@ class _Lane:
 
     async def _send(self, notice: Notice) -> None:
         """Send, again after each pause while the channel says Transient; the last try's error is raised."""
+        picture = await self._picture(notice)
         for pause_s in self._pauses_s:
             try:
-                return await self._channel.send(notice)
+                return await self._try(notice, picture)
             except Transient as error:
                 await asyncio.sleep(max(pause_s, min(error.retry_after_s or 0.0, 60.0)))
-        return await self._channel.send(notice)
+        return await self._try(notice, picture)
 
-    def _lost(self, notice: Notice, why: str) -> None:
-        _log.warning(
-            "notify_failed", channel=self._channel.name, about=notice.event, title=notice.title, order_id=notice.order_id, error=why
-        )
+    async def _picture(self, notice: Notice) -> Picture | None:
+        """Read now and not when it was queued: a hundred notices that wait are not to hold a hundred pictures."""
+        if not notice.picture or not self._channel.takes_pictures:
+            return None
+        try:
+            return await read_picture(self._path_of(notice.picture))
+        except Refused as unfit:
+            self._tell("notify_without_picture", notice, unfit.told())
+            return None
+
+    async def _try(self, notice: Notice, picture: Picture | None) -> None:
+        """With its picture; where that does not go, at once without: better called without one than not called."""
+        if picture is None:
+            await self._channel.send(notice)
+            return
+        try:
+            await self._channel.send(notice, picture)
+            self._refused_picture = ""
+        except AgentError as error:
+            await self._channel.send(notice)
+            self._tell_refused_picture(notice, error.told())
+
+    def _tell_refused_picture(self, notice: Notice, why: str) -> None:
+        """Once, until one is taken again: a server that takes none would say so of every notice."""
+        if why != self._refused_picture:
+            self._tell("notify_without_picture", notice, why)
+        self._refused_picture = why
+
+    def _tell(self, event: str, notice: Notice, why: str) -> None:
+        _log.warning(event, channel=self._channel.name, about=notice.event, title=notice.title, order_id=notice.order_id, error=why)
 
     async def aclose(self, drain_s: float) -> None:
         if self._task is not None:
@@ -120,9 +160,12 @@ class _Lane:
         drained.cancel()
 
 
-def notifier_for(urls: Iterable[str]) -> FanOut:
-    """The log and one channel for each address. ConfigError where an address is none, or needs apprise and it is not installed."""
-    return FanOut([LogChannel(), *(channel_for(url) for url in urls)])
+def notifier_for(urls: Iterable[str], path_of: Callable[[str], Path]) -> FanOut:
+    """The log and one channel for each address; `path_of` as for `FanOut`.
+
+    ConfigError where an address is none, or needs apprise and it is not installed.
+    """
+    return FanOut([LogChannel(), *(channel_for(url) for url in urls)], path_of)
 
 
 def channel_for(url: str) -> Channel:

@@ -4,6 +4,7 @@ import logging
 
 import structlog
 
+from agent.notifiers.picture import Picture
 from agent.ports.notifier import Notice, Urgency
 
 _LEVEL = {Urgency.INFO: logging.INFO, Urgency.ACT: logging.WARNING, Urgency.ALARM: logging.ERROR}
@@ -11,11 +12,12 @@ _log = structlog.get_logger()
 
 
 class LogChannel:
-    """Every notice becomes a log line `notice`, its level by urgency."""
+    """Every notice becomes a log line `notice`, its level by urgency. Of a picture it tells the sha256."""
 
     name = "log"
+    takes_pictures = False
 
-    async def send(self, notice: Notice) -> None:
+    async def send(self, notice: Notice, picture: Picture | None = None) -> None:  # noqa: ARG002 (every channel's)
         level = _LEVEL[notice.urgency]
         _log.log(
             level,
@@ -25,6 +27,7 @@ class LogChannel:
             text=notice.text,
             urgency=notice.urgency.value,
             order_id=notice.order_id,
+            **({"picture": notice.picture} if notice.picture else {}),
         )
 
     async def aclose(self) -> None:

@@ -2,15 +2,22 @@
 
 Publishing as JSON to the server's root: the text is neither in the URL nor in a header, so it is in no access log, and line breaks
 and any script are safe in it (ntfy documentation, "Publish as JSON").
+
+A picture has to be the body of a PUT to the topic itself ("Attach local file"), so the topic stands in the URL there, as it does
+whenever somebody subscribes to it. The text then travels in headers, which no access log has by default, and not in the query.
 """
 
 import asyncio
+import base64
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
 from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
 from agent.notifiers.address import NtfyAddress, parse_ntfy
+from agent.notifiers.picture import Picture
 from agent.ports.notifier import Notice, Urgency
 
 _PRIORITY = {Urgency.INFO: 3, Urgency.ACT: 4, Urgency.ALARM: 5}
@@ -19,10 +26,17 @@ _LONGEST_BYTES = 4096
 """ntfy turns a longer message into an attachment, or refuses it."""
 _LONGEST_TITLE_BYTES = 256
 _ELLIPSIS = "…".encode()
+_PICTURE_HINTS = {
+    400: "are attachments switched on there (base-url and attachment-cache-dir in its server.yml)?",
+    413: "the picture is larger than it takes, or the proxy before it, or the space for this address is used up",
+}
+"""Codes 40014 and 41301 of ntfy's server/errors.go. ntfy.sh takes 2 MB a picture, a server of one's own 15 MB, an nginx before it 1 MB."""
 
 
 class NtfyChannel:
     """One topic. The first message opens the connection; `aclose` closes it. ConfigError where the address is none."""
+
+    takes_pictures = True
 
     def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
         self._address = parse_ntfy(url)
@@ -33,18 +47,19 @@ class NtfyChannel:
     def name(self) -> str:
         return self._address.shown
 
-    async def send(self, notice: Notice) -> None:
-        """Publish. Transient: away, slow, 429 or 5xx. NeedsOperator: the token does not serve. Refused: any other 4xx."""
+    async def send(self, notice: Notice, picture: Picture | None = None) -> None:
+        """Publish. Transient: away, slow, 429 or 5xx. NeedsOperator: the token does not serve. Refused: any other 4xx, as where the
+        server takes no attachments (400) or none that large (413)."""
         if self._client is None:
             self._client = _client(self._address, self._timeout_s)
-        message = _message(self._address.topic, notice)
+        request = _message(self._address.topic, notice) if picture is None else _with_picture(self._address.topic, notice, picture)
         try:
-            async with asyncio.timeout(self._timeout_s), self._client.stream("POST", "/", json=message) as response:
+            async with asyncio.timeout(self._timeout_s), self._client.stream(**request) as response:
                 # The answer's body is not read: the status says all, and nobody knows how long it is.
                 if not response.is_success:
-                    raise _refusal(self.name, response)
+                    raise _refusal(self.name, response, {} if picture is None else _PICTURE_HINTS)
         except (TimeoutError, httpx.HTTPError) as error:
-            raise Transient(f"{self.name} was not reached: {type(error).__name__}", hint="is the server up, and its name right?") from error
+            raise _unreached(self.name, error, picture) from error
 
     async def aclose(self) -> None:
         client, self._client = self._client, None
@@ -59,14 +74,39 @@ def _client(address: NtfyAddress, timeout_s: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=address.server, headers=headers, auth=auth, timeout=timeout_s, trust_env=False)
 
 
-def _message(topic: str, notice: Notice) -> dict[str, object]:
-    return {
+def _message(topic: str, notice: Notice) -> dict[str, Any]:
+    """The request, as httpx takes it."""
+    message = {
         "topic": topic,
         "title": _sendable(notice.title, _LONGEST_TITLE_BYTES),
         "message": _sendable(notice.text or notice.title, _LONGEST_BYTES),
         "priority": _PRIORITY[notice.urgency],
-        "tags": [_TAG[notice.urgency], *([notice.order_id] if notice.order_id else [])],
+        "tags": _tags(notice),
     }
+    return {"method": "POST", "url": "/", "json": message}
+
+
+def _with_picture(topic: str, notice: Notice, picture: Picture) -> dict[str, Any]:
+    # Outside JSON ntfy makes a line break of a backslash before an n: a word joiner, which nobody sees, stands between them.
+    text = (notice.text or notice.title).replace("\\n", "\\\N{WORD JOINER}n")
+    headers = {
+        "X-Title": _encoded(_sendable(notice.title, _LONGEST_TITLE_BYTES)),
+        "X-Message": _encoded(_sendable(text, _LONGEST_BYTES)),
+        "X-Priority": str(_PRIORITY[notice.urgency]),
+        "X-Tags": _encoded(",".join(_tags(notice))),
+        "X-Filename": picture.name,
+        "Content-Type": picture.media_type,
+    }
+    return {"method": "PUT", "url": f"/{topic}", "content": picture.content, "headers": headers}
+
+
+def _tags(notice: Notice) -> list[str]:
+    return [_TAG[notice.urgency], *([notice.order_id] if notice.order_id else [])]
+
+
+def _encoded(text: str) -> str:
+    """One encoded word of RFC 2047, which ntfy reads in any header, of any length, line breaks included."""
+    return f"=?UTF-8?B?{base64.b64encode(text.encode()).decode()}?="
 
 
 def _sendable(text: str, most_bytes: int) -> str:
@@ -77,7 +117,14 @@ def _sendable(text: str, most_bytes: int) -> str:
     return encoded.decode()
 
 
-def _refusal(name: str, response: httpx.Response) -> AgentError:
+def _unreached(name: str, error: Exception, picture: Picture | None) -> Transient:
+    if picture is not None and isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError):
+        # A server that does not take a large picture answers before it has read it, and hangs up: the answer may be lost.
+        return Transient(f"{name} hung up on the picture", hint="does it take attachments, and that large?")
+    return Transient(f"{name} was not reached: {type(error).__name__}", hint="is the server up, and its name right?")
+
+
+def _refusal(name: str, response: httpx.Response, hints: Mapping[int, str]) -> AgentError:
     status = response.status_code
     said = f"{name} answered {status}"
     if status in (401, 403):
@@ -85,4 +132,4 @@ def _refusal(name: str, response: httpx.Response) -> AgentError:
     if status == 429 or status >= 500:
         after = response.headers.get("Retry-After", "")
         return Transient(said, retry_after_s=float(after) if re.fullmatch("[0-9]{1,6}", after) else None)
-    return Refused(said, hint="is this an ntfy server?")
+    return Refused(said, hint=hints.get(status, "is this an ntfy server?"))

@@ -21,6 +21,8 @@ class Notice(Value):
     text: str
     urgency: Urgency = Urgency.INFO
     order_id: str = ""
+    picture: str = ""
+    """sha256 of a JPEG or PNG in the file store. One that is missing, too large or refused never keeps the notice back."""
 
 
 class Notifier(Protocol):

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
-from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
-from agent.domain.printer import BUSY, PrinterFacts, PrinterObservation, PrinterState, Temperatures
+from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient, Unsound
+from agent.domain.printer import BUSY, PrinterFacts, PrinterObservation, PrinterState, Temperatures, away
 from agent.ports.printer import NO_CAMERA
 from agent.printers import names
 from agent.printers.bounded_http import ANSWER_S, CONNECT_ALL_S
@@ -85,8 +85,8 @@ class OctoPrintPrinter:
     async def observe(self) -> PrinterObservation:
         try:
             return await self._ask(self._observe)
-        except AgentError as away:
-            return PrinterObservation(state=PrinterState.OFFLINE, reason=away.told())
+        except AgentError as why:
+            return away(why)
 
     async def upload(self, gcode: Path, remote_name: str) -> None:
         """Streams in flat memory, and selects the file: the witness that lets `never_started` be proved."""
@@ -171,13 +171,18 @@ class OctoPrintPrinter:
         return untouched and _state(job) is PrinterState.IDLE and job.file_name == name and not job.completion
 
     def _outcome(self, name: str) -> PrinterObservation | None:
-        """One success is enough: a person may have printed the file again. A bad end closes the connection, unless it was a cancel."""
+        """One success is enough: a person may have printed the file again. A bad end closes the connection, unless it was a cancel.
+
+        What is being cancelled is in the history a little before its state changes: until then it has not ended.
+        """
         prints = self._client.prints(name)
         if prints is None or not (prints.success or prints.failure):
             return None
         if prints.success:
             return PrinterObservation(state=PrinterState.FINISHED, remote_name=name, progress=1.0)
         job = self._client.job()
+        if _is_at(job, name):
+            return None
         if job.file_name == name and _state(job) is PrinterState.IDLE:
             return PrinterObservation(state=PrinterState.CANCELLED, remote_name=name, reason="cancelled in OctoPrint or at the printer")
         return PrinterObservation(state=PrinterState.FAILED, remote_name=name, reason="OctoPrint's history says that it did not end well")
@@ -191,7 +196,7 @@ class OctoPrintPrinter:
 
 def _in_turn(call: Callable[[], _Answer], asked: float) -> _Answer:
     if time.monotonic() - asked > _TURN_S:
-        raise Transient("OctoPrint has not answered earlier calls yet.", hint="Is the machine it runs on overloaded?", code="busy")
+        raise Unsound("OctoPrint has not answered earlier calls yet.", hint="Is the machine it runs on overloaded?", code="busy")
     return call()
 
 
@@ -213,7 +218,7 @@ def _observation(job: JobAnswer) -> PrinterObservation:
         finished = done >= 1.0 and job.file_name
         return PrinterObservation(state=PrinterState.FINISHED, remote_name=job.file_name, progress=1.0) if finished else _IDLE
     why = (job.error or "").strip() or f"OctoPrint is not ready to print: it says '{job.state}'"
-    return PrinterObservation(state=PrinterState.OFFLINE, remote_name=job.file_name, reason=why)
+    return PrinterObservation(state=PrinterState.OFFLINE, remote_name=job.file_name, reason=why, needs_attention=state is None)
 
 
 _IDLE = PrinterObservation(state=PrinterState.IDLE)

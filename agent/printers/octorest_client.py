@@ -3,7 +3,9 @@
 Only this file knows octorest; only it and bounded_http.py know requests.
 """
 
+import http.client
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +17,7 @@ from octorest import OctoRest
 from pydantic import Field, ValidationError
 from requests_toolbelt import MultipartEncoder, MultipartEncoderMonitor
 
-from agent.domain.errors import NeedsOperator, Refused, Transient
+from agent.domain.errors import NeedsOperator, Refused, Transient, Unsound
 from agent.domain.values import Value
 from agent.printers.bounded_http import AnswerTooLarge, BoundedSession
 
@@ -165,7 +167,7 @@ class OctoPrintClient(OctoRest):  # type: ignore[misc]  # octorest has no types
             to = response.headers.get("Location", "?")[:200]
             raise Refused(f"OctoPrint answers with a redirect to {to}.", hint="Put that address into url.", code="redirected")
         if status >= 500:
-            raise Transient(f"OctoPrint answers {status}: {words}.", hint="It may be starting.", code=f"http_{status}")
+            raise Unsound(f"OctoPrint answers {status}: {words}.", hint="It may be starting.", code=f"http_{status}")
         raise _refusal(status, words)
 
 
@@ -212,22 +214,37 @@ def translated(call: Callable[[], _Answer]) -> _Answer:
             f"OctoPrint cannot be spoken to: {_brief(error)}.", hint="Check url and certificate.", code="bad_url"
         ) from error
     except (requests.exceptions.JSONDecodeError, ValidationError, RecursionError, AnswerTooLarge) as error:
-        raise Transient(
-            "What answers there does not answer as OctoPrint does.",
-            hint="Does something else listen at that address?",
-            code="not_octoprint",
-        ) from error
+        raise _not_octoprint() from error
+    except requests.exceptions.ReadTimeout as error:
+        raise Unsound("OctoPrint did not answer in time.", hint="Is the machine it runs on overloaded?", code="timeout") from error
     except requests.exceptions.Timeout as error:
-        raise Transient("OctoPrint did not answer in time.", hint="Is the machine it runs on overloaded?", code="timeout") from error
+        raise Transient("OctoPrint cannot be reached in time.", hint="Is it switched on, and is url right?", code="timeout") from error
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Transient(
-            f"OctoPrint cannot be reached: {_brief(error)}.", hint="Is it switched on, and is url right?", code="unreachable"
-        ) from error
+        raise _broken(error) from error
+
+
+def _not_octoprint() -> Unsound:
+    return Unsound(
+        "What answers there does not answer as OctoPrint does.", hint="Does something else listen at that address?", code="not_octoprint"
+    )
+
+
+def _broken(error: BaseException) -> Transient:
+    """No HTTP, or a body that is none; or nobody there. Whoever hangs up without a word may have been stopped just then."""
+    cause = _first_cause(error)
+    if isinstance(cause, http.client.HTTPException | zlib.error) and not isinstance(cause, ConnectionError):
+        return _not_octoprint()
+    return Transient(f"OctoPrint cannot be reached: {_brief(cause)}.", hint="Is it switched on, and is url right?", code="unreachable")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The libraries nest their errors."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _brief(error: BaseException) -> str:
-    """The cause in a few words; the library nests its errors."""
-    cause = error
-    while cause.__context__ is not None:
-        cause = cause.__context__
+    """The cause in a few words."""
+    cause = _first_cause(error)
     return str(getattr(cause, "strerror", "") or cause)[:200]

@@ -38,7 +38,7 @@ async def answered_hold(order: Order, shop: Shop) -> Outcome:
 async def _ask_again(order: Order, shop: Shop) -> Outcome:
     """The agent died between putting the order on hold and asking; the event has the question."""
     held = next(event.data for event in reversed(shop.ledger.events(order.id)) if event.kind == "on_hold")
-    hold = Hold(held["reason"], held["text"], held["choices"], held["more"])
+    hold = Hold(held["reason"], held["text"], held["choices"], held["more"], picture=held.get("picture", ""))
     shop.ledger.ask(order, hold.question())
     await shop.notifier.notify(hold.notice(order.id))
     return Wait(None)

@@ -1,8 +1,10 @@
 """A picture of the bed when a print ends or stops: a person sees at a glance whether to get up for it."""
 
+import asyncio
+
 import structlog
 
-from agent.domain.errors import AgentError
+from agent.domain.errors import AgentError, Transient
 from agent.domain.job import Job
 from agent.ports.printer import NO_CAMERA, Camera
 from agent.workflow.shop import Shop
@@ -10,18 +12,40 @@ from agent.workflow.shop import Shop
 log = structlog.get_logger()
 
 
-async def take_picture(job: Job, why: str, shop: Shop) -> None:
-    """Into the store and the order's history. A camera that does not work stops nothing: it is told there."""
+async def take_picture(job: Job, why: str, shop: Shop) -> str:
+    """Its sha256, with it in the store and in the order's history; empty where there is none.
+
+    A camera that does not work stops nothing: it is told in the history. One that hangs is waited for `pace.picture_s`.
+    """
     printer = shop.printers.get(job.printer)
     if not isinstance(printer, Camera):
-        return
+        return ""
     about = {"job": job.remote_name, "printer": job.printer, "when": why}
     try:
-        picture = await printer.snapshot()
+        picture = await _snapshot(printer, shop.pace.picture_s)
         shop.store.require_room()
-        shop.ledger.record(job.order_id, "picture_taken", {**about, "sha256": shop.store.put(picture)})
+        sha256 = shop.store.put(picture)
+        shop.ledger.record(job.order_id, "picture_taken", {**about, "sha256": sha256})
     except AgentError as error:
-        if error.code == NO_CAMERA:
-            return
-        log.info("no_picture", error=error.told(), **about)
-        shop.ledger.record(job.order_id, "no_picture", {**about, "problem": error.told()})
+        if error.code != NO_CAMERA:
+            log.info("no_picture", error=error.told(), **about)
+            shop.ledger.record(job.order_id, "no_picture", {**about, "problem": error.told()})
+        return ""
+    return sha256
+
+
+async def picture_of_end(job: Job, shop: Shop) -> str:
+    """The one that was taken when this job ended as it did; taken now where nobody tried, because the agent died in between."""
+    for event in reversed(shop.ledger.events(job.order_id)):
+        about = (event.data.get("job"), event.data.get("when"))
+        if event.kind in ("picture_taken", "no_picture") and about == (job.remote_name, job.state):
+            return str(event.data.get("sha256", ""))
+    return await take_picture(job, job.state, shop)
+
+
+async def _snapshot(camera: Camera, limit_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await camera.snapshot()
+    except TimeoutError as error:
+        raise Transient(f"The camera took longer than {limit_s:g} s.", hint="Does its picture open in a browser?") from error

@@ -67,7 +67,7 @@ async def advance_all(order: Order, shop: Shop) -> Outcome | None:
     """Move every job of the order; None when every plate was harvested."""
     for job in shop.ledger.jobs(order.id):
         if job.state in (JobState.FAILED, JobState.CANCELLED):
-            return ask_about_bad_end(job, shop)
+            return await ask_about_bad_end(job, shop)
     waits, holds, errors = await _advance_each(order, shop)
     if holds:
         return holds[0]

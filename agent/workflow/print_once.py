@@ -10,7 +10,7 @@ FINISHED   it ended well; the part is on the bed            -> wait until the be
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agent.domain.errors import Refused, Transient
+from agent.domain.errors import AgentError, Refused, Transient
 from agent.domain.intent import Act, Intent
 from agent.domain.job import Job, JobState
 from agent.domain.order import Order
@@ -18,8 +18,9 @@ from agent.domain.printer import ENDED, BedState, PrinterObservation, PrinterSta
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
 from agent.ports.printer import ForgetsItsJobs, Printer
+from agent.workflow.attention import look, to_be_asked
 from agent.workflow.beds import guard_bed
-from agent.workflow.pictures import take_picture
+from agent.workflow.pictures import picture_of_end, take_picture
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, Hold, Outcome, Wait
 from agent.workflow.warmth import may_heat, too_warm
@@ -32,12 +33,26 @@ _END_STATES = {
     PrinterState.FAILED: JobState.FAILED,
 }
 _REPRINT = {"reprint": "print this plate again, once the bed was cleared"}
-_DID_IT_START = {
-    "never": "it never started: start it",
+_HOW_DID_IT_END = {
     "printing": "it is printing now, or paused: watch it",
     "printed": "it printed and the part is good",
     "failed": "it started and did not end well: print it again, once the bed was cleared",
 }
+_DID_IT_START = {"never": "it never started: start it", **_HOW_DID_IT_END}
+_NOT_BEGUN = (
+    "was not started there. Look at the printer.",
+    {
+        "retry": "look at it again: it makes sense now",
+        "reprint": "print this plate on another printer, or there later",
+    },
+)
+_WHERE_IT_STANDS = {
+    JobState.CLAIMED: _NOT_BEGUN,
+    JobState.UPLOADED: _NOT_BEGUN,
+    JobState.STARTING: ("may have been started there. Look at the printer: what happened?", _DID_IT_START),
+    JobState.PRINTING: ("was printing there. Look at the printer, and answer when you know what became of it.", _HOW_DID_IT_END),
+}
+"""Of a job on a printer that makes no sense: what is known, and what a person can say."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +69,22 @@ class _Case:
     printer: Printer
     shop: Shop
 
-    def ask(self, reason: str, text: str, choices: dict[str, str]) -> Hold:
-        return Hold(reason, text, {**choices, **CANCEL}, {"job": self.job.remote_name})
+    async def look(self) -> PrinterObservation:
+        return await look(self.printer, self.shop)
+
+    async def ask(self, reason: str, text: str, choices: dict[str, str]) -> Hold:
+        """With a picture of the bed: perhaps it is the answer."""
+        picture = await take_picture(self.job, reason, self.shop)
+        return Hold(reason, text, {**choices, **CANCEL}, {"job": self.job.remote_name}, picture=picture)
+
+    async def away(self, seen: PrinterObservation) -> Outcome:
+        """Waits for a printer that is out of reach; asks about one that makes no sense, once it has made none for long enough."""
+        if not to_be_asked(self.shop, self.job.printer, seen):
+            return Wait(self.shop.pace.printer_away_s)
+        what, choices = _WHERE_IT_STANDS[self.job.state]
+        why = seen.reason if seen.reason.endswith((".", "?")) else f"{seen.reason}."
+        text = f"{self.job.printer} needs attention: {why} {self.job.remote_name} {what}"
+        return await self.ask("printer_needs_attention", text, choices)
 
 
 async def advance(order: Order, job: Job, shop: Shop) -> Outcome | Moved:
@@ -77,11 +106,11 @@ async def advance(order: Order, job: Job, shop: Shop) -> Outcome | Moved:
 
 async def _upload(case: _Case) -> Outcome | Moved:
     """Looks first: an upload may wipe out what the printer shows of somebody else's print."""
-    seen = await case.printer.observe()
+    seen = await case.look()
+    if to_be_asked(case.shop, case.job.printer, seen):
+        return await case.away(seen)
     if seen.state is PrinterState.OFFLINE:
-        case.shop.away.add(case.job.printer)
         raise Transient(f"{case.job.printer} cannot be reached: {seen.reason}", hint="Is it on, and connected?", code=PRINTER_OFFLINE)
-    case.shop.away.discard(case.job.printer)
     guard_bed(case.shop, case.job.printer, seen)
     await case.printer.upload(case.shop.store.path(case.job.gcode_sha256), case.job.remote_name)
     case.shop.ledger.move_job(case.job, JobState.UPLOADED, "uploaded", {})
@@ -89,9 +118,9 @@ async def _upload(case: _Case) -> Outcome | Moved:
 
 
 async def _start(case: _Case) -> Outcome | Moved:
-    seen = await case.printer.observe()
+    seen = await case.look()
     if seen.state is PrinterState.OFFLINE:
-        return Wait(case.shop.pace.printer_away_s)
+        return await case.away(seen)
     if (began := await _began_already(case, seen)) is not None:
         return began
     guard_bed(case.shop, case.job.printer, seen)
@@ -113,7 +142,7 @@ async def _start(case: _Case) -> Outcome | Moved:
         case.shop.ledger.record(case.order.id, "start_unconfirmed", {"job": job.remote_name, "why": str(lost)})
     except Refused as refused:
         case.shop.ledger.move_job(job, JobState.UPLOADED, "start_refused", {"why": str(refused)}, BedState.FREE, intent)
-        return case.ask("start_refused", f"{job.printer} refused to start: {refused.told()}", {"retry": "try to start it again"})
+        return await case.ask("start_refused", f"{job.printer} refused to start: {refused.told()}", {"retry": "try to start it again"})
     return Moved()
 
 
@@ -136,9 +165,9 @@ async def _settle_start(case: _Case) -> Outcome | Moved:
     """A start is on its way, or was when an earlier process died. Nothing is sent here."""
     shop, job = case.shop, case.job
     intent = shop.ledger.open_intent(case.order.id, Act.START, job.remote_name)
-    seen = await case.printer.observe()
+    seen = await case.look()
     if seen.state is PrinterState.OFFLINE:
-        return Wait(shop.pace.printer_away_s)
+        return await case.away(seen)
     ours = seen.remote_name == job.remote_name
     if ours and seen.busy:
         shop.ledger.move_job(job, JobState.PRINTING, "printing", {"progress": seen.progress}, settles=intent)
@@ -159,7 +188,7 @@ async def _perhaps_never_started(case: _Case, intent: Intent | None, seen: Print
         return Moved()
     if age < timedelta(seconds=shop.pace.start_may_take_s):
         return Wait(shop.pace.confirm_start_s)
-    return case.ask(
+    return await case.ask(
         "start_unknown",
         f"A start of {job.remote_name} was sent to {job.printer}, and the printer cannot say what became of it "
         f"(it is {seen.state}{' with ' + seen.remote_name if seen.remote_name else ''} now). Look at the printer: what happened?",
@@ -170,7 +199,7 @@ async def _perhaps_never_started(case: _Case, intent: Intent | None, seen: Print
 async def _watch(case: _Case) -> Outcome | Moved:
     if isinstance(case.printer, ForgetsItsJobs):
         case.printer.was_at_work(case.job.remote_name)
-    seen = await case.printer.observe()
+    seen = await case.look()
     if seen.remote_name == case.job.remote_name:
         if seen.state in ENDED:
             return await _ended(case, seen)
@@ -181,7 +210,7 @@ async def _watch(case: _Case) -> Outcome | Moved:
     end = await case.printer.outcome(case.job.remote_name)
     if end is not None:
         return await _ended(case, end)
-    return case.ask(
+    return await case.ask(
         "end_unknown",
         f"{case.job.printer} no longer shows {case.job.remote_name} and has no record of how it ended. Look at the printer: what happened?",
         _DID_IT_START,
@@ -192,11 +221,11 @@ async def _away(case: _Case, seen: PrinterObservation) -> Outcome | Moved:
     """A printer that halted says so in its history once it can be asked; one that is only unreachable may print on."""
     try:
         end = await case.printer.outcome(case.job.remote_name) if seen.reason else None
-    except Transient:
-        end = None  # away altogether: nothing is known, and nothing need be done but look again
+    except AgentError:
+        end = None  # away altogether, or as senseless as its state, which is asked about: nothing is known now
     if end is not None and end.state is not PrinterState.FINISHED:
         return await _ended(case, end.model_copy(update={"reason": end.reason or seen.reason}))
-    return Wait(case.shop.pace.printer_away_s)
+    return await case.away(seen)
 
 
 async def _ended(case: _Case, seen: PrinterObservation, intent: Intent | None = None) -> Moved:
@@ -206,7 +235,7 @@ async def _ended(case: _Case, seen: PrinterObservation, intent: Intent | None = 
     return Moved()
 
 
-def ask_about_bad_end(job: Job, shop: Shop) -> Hold:
+async def ask_about_bad_end(job: Job, shop: Shop) -> Hold:
     """A job that failed or was cancelled: whether to print the plate again is a person's to say."""
     how = "was cancelled" if job.state is JobState.CANCELLED else "failed"
     told = [
@@ -216,7 +245,8 @@ def ask_about_bad_end(job: Job, shop: Shop) -> Hold:
     ]
     why = f": {told[-1]}" if told else ""
     text = f"The print {job.remote_name} (plate {job.plate}) on {job.printer} {how}{why}. Look at the printer, then decide."
-    return Hold(f"print_{job.state}", text, {**_REPRINT, **CANCEL}, {"job": job.remote_name})
+    picture = await picture_of_end(job, shop)
+    return Hold(f"print_{job.state}", text, {**_REPRINT, **CANCEL}, {"job": job.remote_name}, picture=picture)
 
 
 async def _harvest(case: _Case) -> Outcome | Moved:
@@ -234,8 +264,9 @@ async def _harvest(case: _Case) -> Outcome | Moved:
         if await too_warm(shop, job.printer) is not None:
             return Wait(shop.pace.cooling_s)
         text = f"{job.printer} has finished plate {job.plate} of order {case.order.id}. Take the part off and say that the bed is clear."
+        title, picture = f"{job.printer} is done", await picture_of_end(job, shop)
         await shop.notifier.notify(
-            Notice(event="print_finished", title=f"{job.printer} is done", text=text, urgency=Urgency.ACT, order_id=case.order.id)
+            Notice(event="print_finished", title=title, text=text, urgency=Urgency.ACT, order_id=case.order.id, picture=picture)
         )
         return _ask_for_bed(case, text)
     return Wait(None)

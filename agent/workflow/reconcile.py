@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 
-from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
+from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient, Unsound
 from agent.domain.order import ENDED, Order, State
 from agent.domain.question import Step
 from agent.ports.ledger import OrderMove, Stale
@@ -26,6 +26,8 @@ TICK_S = 1.0
 """How long an answer given by another process (the commands) may lie before it is seen."""
 AT_ONCE = 32
 TELL_AFTER_TRIES = 4
+ASK_AFTER_TRIES = 8
+"""Of what makes no sense; with Pace's pauses after about four minutes."""
 LEDGER_PAUSE_S = 5.0
 
 
@@ -143,7 +145,7 @@ class Reconciler:
     async def _after_error(self, order: Order, error: AgentError) -> None:
         """`order` as its handler saw it: where somebody else moved it meanwhile, the error says nothing of it any more."""
         try:
-            if isinstance(error, Refused) or (isinstance(error, NeedsOperator) and error.code != "disk_full"):
+            if self._is_for_a_person(order, error):
                 await self._hold(order, Hold(error.code or "refused", error.told(), {**RETRY, **CANCEL}))
             else:
                 await self._try_again(order, error)
@@ -151,6 +153,13 @@ class Reconciler:
             return
         except AgentError as worse:
             self._not_recorded(order.id, worse)
+
+    @staticmethod
+    def _is_for_a_person(order: Order, error: AgentError) -> bool:
+        """What makes no sense is not waited for as long as what is out of reach."""
+        if isinstance(error, Unsound):
+            return order.tries >= ASK_AFTER_TRIES
+        return isinstance(error, Refused) or (isinstance(error, NeedsOperator) and error.code != "disk_full")
 
     async def _try_again(self, order: Order, error: AgentError) -> None:
         pace, tries = self._shop.pace, order.tries + 1

@@ -35,6 +35,18 @@ class Pace:
     first_retry_s: float = 1.0
     longest_retry_s: float = 300.0
     cooling_s: float = 15.0
+    makes_no_sense_s: float = 300.0
+    """A printer with work of ours that answers nonsense, or nothing, for this long is asked about."""
+    picture_s: float = 5.0
+    """How long a camera may take while somebody waits to be called."""
+
+
+@dataclass(frozen=True)
+class Puzzled:
+    """From which look to which a printer made no sense."""
+
+    since: datetime
+    last: datetime
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ class Shop:
     """Held from counting the printers that warm up until one more is intended to."""
     away: set[str] = field(default_factory=set)
     """Printers that could not be reached at the last look: work goes to others first."""
+    puzzled: dict[str, Puzzled] = field(default_factory=dict)
+    """Printer -> since when it makes no sense: see attention.py."""
 
     def printer(self, name: str) -> Printer:
         """NeedsOperator where the configuration no longer has it."""

@@ -40,13 +40,15 @@ class Hold:
     choices: dict[str, str]
     data: dict[str, Any] = field(default_factory=dict)
     dossier: Dossier | None = None
+    picture: str = ""
+    """sha256 in the store of what there is to look at; it goes with the notice."""
 
     def move(self, order: Order) -> OrderMove:
         """Onto hold, with all that is asked in the event, so that the question can be asked again after a crash.
 
         Held again while on hold, the order still goes back to where it first stood.
         """
-        data = {"reason": self.reason, "text": self.text, "choices": self.choices, "more": self.data}
+        data = {"reason": self.reason, "text": self.text, "choices": self.choices, "more": self.data, "picture": self.picture}
         resume = order.resume_state if order.state is State.ON_HOLD else order.state
         return OrderMove(to=State.ON_HOLD, event="on_hold", data=data, dossier=self.dossier, resume_state=resume)
 
@@ -54,7 +56,8 @@ class Hold:
         return NewQuestion(step=Step.HOLD, text=self.text, choices=self.choices, data={"reason": self.reason, **self.data})
 
     def notice(self, order_id: str) -> Notice:
-        return Notice(event="on_hold", title=f"Order {order_id} needs you", text=self.text, urgency=Urgency.ALARM, order_id=order_id)
+        title = f"Order {order_id} needs you"
+        return Notice(event="on_hold", title=title, text=self.text, urgency=Urgency.ALARM, order_id=order_id, picture=self.picture)
 
 
 Outcome = Go | Wait | Hold

@@ -50,8 +50,12 @@ class World:
         return journal.read_text().splitlines() if journal.exists() else []
 
     def act(self, desk: Desk) -> None:
-        """What the person does now. A question about the printer is answered with what the printer's own record says."""
+        """What the person does now."""
         self.beds_cleared += sum(question.step is Step.BED for question in desk.person.act())
+        self.tell_the_truth(desk)
+
+    def tell_the_truth(self, desk: Desk) -> None:
+        """A question about the printer is answered with what the printer's own record says."""
         for question in desk.ledger.open_questions():
             if question.step is not Step.HOLD or question.answered_at is not None:
                 continue
@@ -109,7 +113,7 @@ class World:
         """The figures of a run."""
         kills = len(self.deaths())
         share = f"{len(self.asked)} of them ended as a question to a person ({len(self.asked) / max(1, kills):.0%})"
-        orders = f"{len(self.offers)} orders, each started once, on a bed that was cleared"
+        orders = f"{len(self.offers)} {'order' if len(self.offers) == 1 else 'orders'}, each started once, on a bed that was cleared"
         return f"{self.machine.family}: {kills} kills {what}, {orders}; {share}"
 
 

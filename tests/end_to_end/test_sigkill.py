@@ -31,12 +31,14 @@ TRANSITIONS = (
     "submitted", "label_fetched", "label_printed", "packed", "dropped_off", "delivered",
 )  # fmt: skip
 """Every commit the daemon makes for an order, by the event it writes."""
+OUTCOME = ("before outcome", "during outcome 0.01", "after outcome")
+"""Asked for where the printer does not show the job: it never began, or it ended and something else, or nothing, is shown since."""
 CALLS = (
     *("before upload", "during upload 0.002", "during upload 0.02", "after upload"),
-    *("before start", "during start 0.001", "during start 0.02", "during start 0.1", "after start"),
+    *("before start", *OUTCOME, "during start 0.001", "during start 0.02", "during start 0.1", "after start"),
     *("before observe", "during observe 0.002", "during observe 0.02", "after observe"),
 )
-"""Each is died in once; several, one after another, in the life of one order."""
+"""Each is died in once; several, one after another, in the life of one order. Who died before the start was sent asks for an outcome."""
 
 
 def _family(name: str) -> object:
@@ -94,6 +96,10 @@ def _known_to_print(desk: Desk) -> bool:
     return any(job.state is JobState.PRINTING for job in desk.ledger.active_jobs())
 
 
+def _asks_for_bed(desk: Desk) -> bool:
+    return any(question.step is Step.BED for question in desk.ledger.open_questions())
+
+
 def _past_start(desk: Desk) -> int:
     """Two points more where a start was intended in vain already: else each life would end between the intent and the start."""
     (job,) = desk.ledger.active_jobs() or (None,)
@@ -107,20 +113,26 @@ def test_killed_before_in_and_after_every_call_to_the_printer(world: World, reco
         world.offer()
         for how in CALLS:
             while not world.live(desk, DIES_IN=how):
+                assert how not in OUTCOME, f"nobody asked for an outcome: {how}"
                 world.offer()  # this one has no such call before it any more, and was brought to its end
             if len(world.deaths()) % 2 and world.machine.active():
                 world.machine.wait_idle()
         with world.home.running():
             wait_until(lambda: (world.act(desk), set(desk.states()) == {"closed"})[1], "all delivered", LIFE_S)
         world.check(desk)
-        deaths = world.deaths()
-        for call in ("upload", "start", "observe"):
-            for phase in ("before", "during", "after"):
-                assert f"{phase} {call}" in deaths, f"{phase} {call}"
+        _died_in(world, "upload", "start", "observe", "outcome")
         record_property(FIGURES, world.told("in calls to the printer"))
 
 
-def test_a_print_that_ends_while_the_agent_is_dead_is_found_and_asked_for(world: World) -> None:
+def _died_in(world: World, *calls: str) -> None:
+    deaths = world.deaths()
+    for call in calls:
+        for phase in ("before", "during", "after"):
+            assert f"{phase} {call}" in deaths, f"{phase} {call}"
+
+
+def test_a_print_that_ends_while_the_agent_is_dead_is_found_and_asked_for(world: World, record_property: Tell) -> None:
+    """Where the printer can be made to show it no longer, its history is asked, and the agent dies over that too."""
     with world.home.desk() as desk:
         world.offer()
         agent = world.home.start()
@@ -130,9 +142,15 @@ def test_a_print_that_ends_while_the_agent_is_dead_is_found_and_asked_for(world:
         finally:
             agent.kill()
         world.machine.wait_idle()
+        if world.machine.shows_nothing_more():
+            for how in OUTCOME:
+                assert world.live(desk, DIES_IN=how), f"nobody asked for an outcome: {how}"
+            _died_in(world, "outcome")
         with world.home.running():
-            wait_until(lambda: any(question.step is Step.BED for question in desk.ledger.open_questions()), "asks for the bed", LIFE_S)
+            wait_until(lambda: (world.tell_the_truth(desk), _asks_for_bed(desk))[1], "asks for the bed", LIFE_S)
             (job,) = desk.ledger.active_jobs()
             assert job.state == "finished"
             wait_until(lambda: (world.act(desk), desk.states() == ["closed"])[1], "delivered", LIFE_S)
         world.check(desk)
+        if world.deaths():
+            record_property(FIGURES, world.told("in asking how a print had ended"))

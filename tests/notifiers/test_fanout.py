@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from agent.notifiers.apprise import AppriseChannel
 from agent.notifiers.fanout import FanOut, channel_for, notifier_for
 from agent.notifiers.log import LogChannel
 from agent.notifiers.ntfy import NtfyChannel
+from agent.notifiers.picture import Picture
 from agent.ports.notifier import Notice, Urgency
 from tests.rigs.http_stub import Stub, hang, reply
 from tests.rigs.written_log import written_log
@@ -27,6 +29,8 @@ def notice(number: int = 1, urgency: Urgency = Urgency.INFO) -> Notice:
 class Channel:
     """Remembers what it was given. `trouble` is raised, in turn, before a notice is taken; `gate` holds all of them up."""
 
+    takes_pictures = False
+
     def __init__(self, name: str = "channel", *trouble: Exception) -> None:
         self.name = name
         self.trouble = list(trouble)
@@ -36,7 +40,8 @@ class Channel:
         self.tried = 0
         self.closed = False
 
-    async def send(self, told: Notice) -> None:
+    async def send(self, told: Notice, picture: Picture | None = None) -> None:
+        assert picture is None
         self.tried += 1
         await self.gate.wait()
         if self.trouble:
@@ -48,7 +53,7 @@ class Channel:
 
 
 def fanout(*channels: Any, **more: Any) -> FanOut:
-    return FanOut(channels, **{"pauses_s": (0.01, 0.02), "drain_s": 1.0, **more})
+    return FanOut(channels, Path, **{"pauses_s": (0.01, 0.02), "drain_s": 1.0, **more})
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -176,7 +181,7 @@ async def test_closing_leaves_no_task_behind_and_needs_no_notice() -> None:
 
 async def test_a_real_server_that_hangs_does_not_hold_up_the_shutdown() -> None:
     async with Stub(hang) as stuck, Stub(reply()) as good:
-        notifier = FanOut([NtfyChannel(f"ntfy://{stuck.host}/a"), NtfyChannel(f"ntfy://{good.host}/b")], drain_s=0.2)
+        notifier = FanOut([NtfyChannel(f"ntfy://{stuck.host}/a"), NtfyChannel(f"ntfy://{good.host}/b")], Path, drain_s=0.2)
         await notifier.notify(notice())
         await until(lambda: len(good.received) == 1)
         begun = asyncio.get_running_loop().time()
@@ -190,7 +195,7 @@ async def test_no_credential_reaches_the_log() -> None:
         async with Stub(reply(401)) as stub:
             channels = [NtfyChannel(f"ntfy://tk_s3cr3t@{stub.host}/a"), NtfyChannel("ntfy://ada:s3cr3t@127.0.0.1:9/b")]
             broken = Channel("broken", ValueError("https://ada:s3cr3t@host/ and Bearer s3cr3t"))
-            notifier = FanOut([*channels, broken], pauses_s=(0.01,))
+            notifier = FanOut([*channels, broken], Path, pauses_s=(0.01,))
             await notifier.notify(notice())
             await notifier.aclose()
     events = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
@@ -212,7 +217,7 @@ async def test_an_address_names_its_channel() -> None:
     assert isinstance(channel_for("ntfy://ntfy.sh/garage"), NtfyChannel)
     assert isinstance(channel_for("json://localhost/x"), AppriseChannel)
     with pytest.raises(ConfigError):
-        notifier_for(["no address"])
-    notifier = notifier_for(["ntfy://ntfy.sh/garage"])
+        notifier_for(["no address"], Path)
+    notifier = notifier_for(["ntfy://ntfy.sh/garage"], Path)
     assert len(notifier._lanes) == 2  # the log is always there
     await notifier.aclose()

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent.ports.printer import Printer
 from agent.printers.bambu.access import BambuAccess
 from agent.printers.bambu.printer import BambuPrinter
-from tests.printers.benches import LOOK_S, PersonsAct, facts
+from tests.printers.benches import WRONG_SECRET, Cabled, PersonsAct, facts
 from tests.rigs.bambu_server import BambuServer
+from tests.rigs.cable import Cable
 
 BLACK = "#1a1a1a"
 TRAYS = ["FF0000FF", "1A1A1AFF", "00FF00FF", "FFFFFFFF"]
@@ -50,18 +52,18 @@ def bambu_at(server: BambuServer, **other: Any) -> BambuPrinter:
     return BambuPrinter(facts("p1s", "bambu"), access_to(server, **other))
 
 
-class BambuBench:
-    """Implements benches.Bench."""
+class BambuBench(Cabled):
+    """Implements benches.BrokeredBench. The cables lead to its broker and to its card; a file's own connection takes none."""
 
-    def __init__(self, server: BambuServer, folder: Path) -> None:
+    def __init__(self, server: BambuServer, folder: Path, broker: Cable, card: Cable) -> None:
+        super().__init__([broker, card])
         self.server = server
         self._before = len(server.starts())
         self.brief, self.lasting = bambu_gcode(folder, 1), bambu_gcode(folder, 60)
+        self._ways = {"mqtt_port": broker.port, "ftps_port": card.port}
+        self.another_adapter = partial(BambuPrinter, facts("p1s", "bambu"), access_to(server, **self._ways))
         self.adapter = self.another_adapter()
         self.printer: Printer = self.adapter
-
-    def another_adapter(self) -> BambuPrinter:
-        return bambu_at(self.server)
 
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         await asyncio.to_thread(self.server.person_prints, gcode, name)
@@ -73,11 +75,27 @@ class BambuBench:
     async def it_fails(self, name: str) -> None:  # noqa: ARG002 (there is one print)
         await done(self.server.fail)
 
+    async def it_ends(self) -> None:
+        await done(lambda: self.server.wait_for("FINISH", "FAILED"))
+
     def starts(self) -> list[str]:
         return self.server.starts()[self._before :]
 
-    async def pass_time(self) -> None:
-        await asyncio.sleep(LOOK_S)  # what is looked at is the adapter's word, which has no event
+    def file_of(self, name: str) -> Path:
+        return self.server.card / f"{name}.3mf"
+
+    def stranger(self) -> BambuPrinter:
+        return bambu_at(self.server, **self._ways, access_code=WRONG_SECRET)
+
+    async def power_cut(self) -> None:
+        await done(lambda: self.server.restart(remember=False))
+
+    async def broker_restarts(self) -> None:
+        await done(self.server.restart_broker)
+
+    async def half_sent(self, name: str) -> None:
+        while not self.file_of(name).exists():
+            await self.pass_time()
 
 
 @asynccontextmanager
@@ -85,9 +103,10 @@ async def bambu_bench(server: BambuServer, folder: Path) -> AsyncIterator[BambuB
     """On a printer that is as new, except for its card and its journal."""
     await done(server.reset)
     await done(lambda: server.trays(TRAYS))
-    bench = BambuBench(server, folder)
-    async with bench.printer:
-        yield bench
+    async with Cable(server.mqtt_port) as broker, Cable(server.ftps_port) as card:
+        bench = BambuBench(server, folder, broker, card)
+        async with bench.printer:
+            yield bench
 
 
 async def done(act: Callable[[], object]) -> None:

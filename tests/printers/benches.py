@@ -1,22 +1,32 @@
 """Every adapter on a bench: the same words for what happens to the machine behind it, so one suite can prove them all."""
 
 import asyncio
+import base64
 import itertools
-from collections.abc import AsyncIterator, Callable
+import random
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 import requests
 
-from agent.domain.printer import LoadedMaterial, PrinterFacts, PrinterObservation
+from agent.domain.errors import Transient
+from agent.domain.printer import ENDED, LoadedMaterial, PrinterFacts, PrinterObservation, PrinterState
 from agent.domain.values import Color
 from agent.ports.printer import Printer
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
+from tests.rigs.cable import Cable
 from tests.rigs.octoprint_server import OctoPrintServer
 
 LOOK_S = 0.02
+MB = 1_000_000
+WRONG_SECRET = "87654321"
+"""No machine's: as long as a Bambu's access code, so that nothing but its being wrong is wrong with it."""
 PersonsAct = Literal["pause", "resume", "cancel"]
 _DWELL = "G4 P50\n"
 _numbers = itertools.count(1)
@@ -47,6 +57,36 @@ def gcode_of(folder: Path, seconds: float) -> Path:
     return path
 
 
+def enlarged(gcode: Path, megabytes: int) -> Path:
+    """The same print with comments behind it, which pack as well as moves do, to about two fifths: every other line is noise, and it
+    repeats itself too far apart for zip."""
+    path, noise = gcode.with_name(f"{megabytes}MB-{gcode.name}"), base64.b85encode(random.Random(1).randbytes(MB * 2 // 5))
+    block = b"".join(b"; %b\n; %b\n" % (noise[at : at + 100], b"-" * 100) for at in range(0, len(noise), 100))
+    with path.open("wb") as file:
+        file.write(gcode.read_bytes())
+        file.writelines(itertools.repeat(block, megabytes))
+    return path
+
+
+def gcode_in(file: Path) -> bytes | None:
+    """What a machine would print of a file on its own disk, which may be a Bambu package; None where there is nothing that is whole."""
+    if not file.exists():
+        return None
+    if file.suffix != ".3mf":
+        return file.read_bytes()
+    try:
+        with zipfile.ZipFile(file) as package:
+            return package.read("Metadata/plate_1.gcode")
+    except zipfile.BadZipFile:
+        return None
+
+
+def acts_of(printer: Printer, gcode: Path, name: str) -> dict[str, Callable[[], Awaitable[object]]]:
+    """All that the port has, besides looking."""
+    by_name = ("start", "never_started", "outcome", "pause", "resume", "cancel")
+    return {"upload": partial(printer.upload, gcode, name), **{act: partial(getattr(printer, act), name) for act in by_name}}
+
+
 def octoprint_at(url: str, key: str) -> OctoPrintPrinter:
     return OctoPrintPrinter(facts("mk3s", "octoprint"), url, key)
 
@@ -57,10 +97,8 @@ class Bench(Protocol):
     printer: Printer
     brief: Path
     lasting: Path
-
-    def another_adapter(self) -> Printer:
-        """As after a restart of the agent."""
-        ...
+    another_adapter: Callable[[], Printer]
+    """As after a restart of the agent. It can be pickled, for an agent in a process of its own."""
 
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         """At the machine itself, without the agent."""
@@ -74,8 +112,16 @@ class Bench(Protocol):
         """What goes wrong there is the machine's own fault."""
         ...
 
+    async def it_ends(self) -> None:
+        """Returns when the machine is at no print any more, by its own word."""
+        ...
+
     def starts(self) -> list[str]:
         """By the machine's own record."""
+        ...
+
+    def file_of(self, name: str) -> Path:
+        """Where the machine itself keeps what was uploaded under that name; for gcode_in."""
         ...
 
     async def pass_time(self) -> None:
@@ -83,15 +129,70 @@ class Bench(Protocol):
         ...
 
 
-class VirtualBench:
-    def __init__(self, folder: Path) -> None:
-        self.now = 1_790_000_000.0
-        self._folder = folder
-        self.brief, self.lasting = gcode_of(folder, 1), gcode_of(folder, 60)
-        self.printer: Printer = self.another_adapter()
+class RemoteBench(Bench, Protocol):
+    """A machine that one reaches over a network, with a secret."""
 
-    def another_adapter(self) -> VirtualPrinter:
-        return VirtualPrinter(facts("virtual", "virtual"), self._folder / "state", now=lambda: self.now)
+    def stranger(self) -> Printer:
+        """An adapter with WRONG_SECRET."""
+        ...
+
+    def goes_away(self) -> None:
+        """It cannot be reached any more, and goes on with what it is at."""
+        ...
+
+    async def comes_back(self) -> None: ...
+
+    async def power_cut(self) -> None:
+        """Off and on again: what it was at is lost. Returns when it could print again."""
+        ...
+
+    async def half_sent(self, name: str) -> None:
+        """Returns when a part of the upload that is at work has arrived."""
+        ...
+
+
+class BrokeredBench(RemoteBench, Protocol):
+    """A machine that is talked to by way of a broker."""
+
+    async def broker_restarts(self) -> None:
+        """Returns when the machine is there again."""
+        ...
+
+
+class Cabled:
+    """What the benches of remote machines have in common."""
+
+    def __init__(self, cables: Sequence[Cable]) -> None:
+        self._cables = cables
+
+    def goes_away(self) -> None:
+        for cable in self._cables:
+            cable.pull()
+
+    async def comes_back(self) -> None:
+        for cable in self._cables:
+            await cable.plug()
+
+    async def pass_time(self) -> None:
+        await asyncio.sleep(LOOK_S)  # what is looked at is the adapter's word, or a server's, and neither has an event
+
+
+@dataclass
+class _Clock:
+    now: float = 1_790_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class VirtualBench:
+    """Implements Bench. It is not remote: there is nothing between it and the agent, and no secret."""
+
+    def __init__(self, folder: Path) -> None:
+        self._clock, self._state = _Clock(), folder / "state"
+        self.brief, self.lasting = gcode_of(folder, 1), gcode_of(folder, 60)
+        self.another_adapter = partial(VirtualPrinter, facts("virtual", "virtual"), self._state, now=self._clock)
+        self.printer: Printer = self.another_adapter()
 
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         person = self.another_adapter()
@@ -104,22 +205,30 @@ class VirtualBench:
     async def it_fails(self, name: str) -> None:
         await self.another_adapter().fail(name)
 
+    async def it_ends(self) -> None:
+        self._clock.now += 120
+
     def starts(self) -> list[str]:
         return self.another_adapter().starts()
 
+    def file_of(self, name: str) -> Path:
+        return self._state / "files" / name
+
     async def pass_time(self) -> None:
-        self.now += LOOK_S
+        self._clock.now += LOOK_S
 
 
-class OctoPrintBench:
-    def __init__(self, server: OctoPrintServer, folder: Path) -> None:
-        self.server = server
+class OctoPrintBench(Cabled):
+    """Implements RemoteBench."""
+
+    def __init__(self, server: OctoPrintServer, folder: Path, cable: Cable) -> None:
+        super().__init__([cable])
+        self.server, self._cable = server, cable
         self._before = len(server.starts())
         self.brief, self.lasting = gcode_of(folder, 1), gcode_of(folder, 60)
+        self._url = f"http://127.0.0.1:{cable.port}"
+        self.another_adapter = partial(octoprint_at, self._url, server.api_key)
         self.printer: Printer = self.another_adapter()
-
-    def another_adapter(self) -> OctoPrintPrinter:
-        return octoprint_at(self.server.url, self.server.api_key)
 
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         upload = {"file": (name, gcode.read_bytes())}
@@ -132,11 +241,23 @@ class OctoPrintBench:
     async def it_fails(self, name: str) -> None:  # noqa: ARG002 (there is one print)
         await self.command("!!DEBUG:trigger_fatal_error_marlin")
 
+    async def it_ends(self) -> None:
+        await asyncio.to_thread(self.server.wait_for, "Operational", "Offline after error")
+
     def starts(self) -> list[str]:
         return self.server.starts()[self._before :]
 
-    async def pass_time(self) -> None:
-        await asyncio.sleep(LOOK_S)  # OctoPrint has no event to wait for
+    def file_of(self, name: str) -> Path:
+        return self.server.uploads / name
+
+    def stranger(self) -> OctoPrintPrinter:
+        return octoprint_at(self._url, WRONG_SECRET)
+
+    async def power_cut(self) -> None:
+        await asyncio.to_thread(self.server.restart)
+
+    async def half_sent(self, name: str) -> None:  # noqa: ARG002 (there is one upload)
+        await self._cable.carries(2 * MB)
 
     async def do(self, method: str, path: str, **kwargs: object) -> None:
         """What a person does on OctoPrint's page."""
@@ -158,9 +279,10 @@ class OctoPrintBench:
 async def octoprint_bench(server: OctoPrintServer, folder: Path) -> AsyncIterator[OctoPrintBench]:
     """On a server that is as new, except for its files and its log."""
     await asyncio.to_thread(server.reset)
-    bench = OctoPrintBench(server, folder)
-    async with bench.printer:
-        yield bench
+    async with Cable(server.port) as cable:
+        bench = OctoPrintBench(server, folder, cable)
+        async with bench.printer:
+            yield bench
 
 
 async def until(bench: Bench, holds: Callable[[PrinterObservation], bool], within_s: float = 30) -> PrinterObservation:
@@ -178,3 +300,30 @@ async def print_begins(bench: Bench, gcode: Path, name: str) -> PrinterObservati
     await bench.printer.upload(gcode, name)
     await bench.printer.start(name)
     return await until(bench, lambda seen: seen.busy and seen.remote_name == name)
+
+
+async def brought_to(bench: Bench, state: str, name: str) -> PrinterObservation:
+    """How it stands with that job: idle (only uploaded), printing, paused or finished."""
+    if state == "idle":
+        await bench.printer.upload(bench.lasting, name)
+        return await bench.printer.observe()
+    await print_begins(bench, bench.brief if state == "finished" else bench.lasting, name)
+    if state == "paused":
+        await bench.printer.pause(name)
+    return await until(bench, lambda seen: seen.state is PrinterState(state))
+
+
+async def known_end(bench: Bench, name: str, within_s: float = 30) -> PrinterObservation:
+    """How the job ended, as the workflow asks for it: the printer shows it, or its history does, as soon as it can be reached."""
+    async with asyncio.timeout(within_s):
+        while True:
+            seen = await bench.printer.observe()
+            if seen.remote_name == name and seen.state in ENDED:
+                return seen
+            try:
+                end = await bench.printer.outcome(name)
+            except Transient:
+                end = None  # it is away still
+            if end is not None:
+                return end
+            await bench.pass_time()

@@ -1,19 +1,66 @@
 """One server of each kind for all tests of this folder (they carry its `xdist_group`), as new before each of them."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.printers.bambu_bench import BambuBench, bambu_bench
 from tests.printers.bambu_script import ScriptedBench, scripted_bench
-from tests.printers.benches import OctoPrintBench, octoprint_bench
+from tests.printers.benches import Bench, BrokeredBench, OctoPrintBench, RemoteBench, VirtualBench, octoprint_bench
 from tests.printers.moonraker_bench import MoonrakerBench, moonraker_bench
 from tests.printers.moonraker_peer import Peer, running_peer
 from tests.rigs.bambu_server import BambuServer, running_bambu
 from tests.rigs.klipper_server import KlipperServer, running_klipper
 from tests.rigs.mosquitto import Mosquitto, running_mosquitto
 from tests.rigs.octoprint_server import OctoPrintServer, running_octoprint
+
+VIRTUAL, OCTOPRINT, MOONRAKER, BAMBU = (
+    "virtual",
+    pytest.param("octoprint", marks=[pytest.mark.slow, pytest.mark.xdist_group("octoprint")]),
+    pytest.param("moonraker", marks=[pytest.mark.slow, pytest.mark.xdist_group("klipper")]),
+    pytest.param("bambu", marks=[pytest.mark.slow, pytest.mark.xdist_group("bambu")]),
+)
+"""For the tests of the contract, which run over every family that they apply to."""
+
+
+@asynccontextmanager
+async def _virtual_bench(folder: Path) -> AsyncIterator[VirtualBench]:
+    bench = VirtualBench(folder)
+    async with bench.printer:
+        yield bench
+
+
+def _bench_of(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Bench]:
+    match request.param:
+        case "octoprint":
+            return octoprint_bench(request.getfixturevalue("octoprint_server"), folder)
+        case "moonraker":
+            return moonraker_bench(request.getfixturevalue("klipper_server"), folder)
+        case "bambu":
+            return bambu_bench(request.getfixturevalue("bambu_server"), folder)
+    return _virtual_bench(folder)
+
+
+@pytest.fixture(params=[VIRTUAL, OCTOPRINT, MOONRAKER, BAMBU])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with _bench_of(request, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=[OCTOPRINT, MOONRAKER, BAMBU])
+async def remote(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RemoteBench]:
+    """One with a network, and a secret, between it and the agent: there is none to a virtual printer."""
+    async with _bench_of(request, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=[MOONRAKER, BAMBU])
+async def brokered(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BrokeredBench]:
+    """One with a broker: OctoPrint is talked to over HTTP alone."""
+    async with _bench_of(request, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from agent.domain.printer import PrinterState
 from agent.ports.printer import Printer
 from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
 from agent.wire.mqtt import Broker
-from tests.printers.benches import LOOK_S, PersonsAct, facts
+from tests.printers.benches import MB, WRONG_SECRET, Cabled, PersonsAct, facts
+from tests.rigs.agent_process import wait_until
+from tests.rigs.cable import Cable
 from tests.rigs.klipper_server import KlipperServer
 
 _DWELL = "G4 P20\nM400\n"
@@ -36,18 +39,18 @@ def moonraker_at(server: KlipperServer, **other: Any) -> MoonrakerPrinter:
     return MoonrakerPrinter(facts("voron", "moonraker"), access_to(server, **other))
 
 
-class MoonrakerBench:
-    """Implements benches.Bench."""
+class MoonrakerBench(Cabled):
+    """Implements benches.BrokeredBench. The cables lead to the broker and to Moonraker."""
 
-    def __init__(self, server: KlipperServer, folder: Path) -> None:
-        self.server = server
+    def __init__(self, server: KlipperServer, folder: Path, broker: Cable, web: Cable) -> None:
+        super().__init__([broker, web])
+        self.server, self._web = server, web
         self._before = len(server.starts())
         self.brief, self.lasting = klipper_gcode(folder, 1), klipper_gcode(folder, 60)
+        self._ways = {"port": broker.port, "url": f"http://127.0.0.1:{web.port}"}
+        self.another_adapter = partial(MoonrakerPrinter, facts("voron", "moonraker"), access_to(server, **self._ways))
         self.adapter = self.another_adapter()
         self.printer: Printer = self.adapter
-
-    def another_adapter(self) -> MoonrakerPrinter:
-        return moonraker_at(self.server)
 
     async def a_person_prints(self, gcode: Path, name: str) -> None:
         await asyncio.to_thread(self.server.upload, gcode, name, start=True)
@@ -58,20 +61,36 @@ class MoonrakerBench:
     async def it_fails(self, name: str) -> None:  # noqa: ARG002 (there is one print)
         await asyncio.to_thread(self.server.break_sensor)
 
+    async def it_ends(self) -> None:
+        await done(lambda: wait_until(self.server.prints_nothing, "the print has ended"))
+
     def starts(self) -> list[str]:
         return self.server.starts()[self._before :]
 
-    async def pass_time(self) -> None:
-        await asyncio.sleep(LOOK_S)  # the poll is the truth: there is no event to wait for
+    def file_of(self, name: str) -> Path:
+        return self.server.gcodes / name
+
+    def stranger(self) -> MoonrakerPrinter:
+        return moonraker_at(self.server, **self._ways, password=WRONG_SECRET)
+
+    async def power_cut(self) -> None:
+        await done(self.server.power_cut)
+
+    async def broker_restarts(self) -> None:
+        await done(self.server.restart_broker)
+
+    async def half_sent(self, name: str) -> None:  # noqa: ARG002 (there is one upload)
+        await self._web.carries(2 * MB)
 
 
 @asynccontextmanager
 async def moonraker_bench(server: KlipperServer, folder: Path) -> AsyncIterator[MoonrakerBench]:
     """On a server that is as new, except for its files, its history and its log."""
     await asyncio.to_thread(server.reset)
-    bench = MoonrakerBench(server, folder)
-    async with bench.printer:
-        yield bench
+    async with Cable(server.broker_port) as broker, Cable(server.port) as web:
+        bench = MoonrakerBench(server, folder, broker, web)
+        async with bench.printer:
+            yield bench
 
 
 async def done(act: Callable[[], object]) -> None:

@@ -40,8 +40,8 @@ def stats(state: str = "standby", filename: str = "", **more: Any) -> dict[str, 
 class Peer:
     """`answers`: by method, a result, a No, raw bytes for the topic of the answers, None for silence, or a function of the params."""
 
-    def __init__(self, broker: Mosquitto) -> None:
-        self.broker = broker
+    def __init__(self, broker: Mosquitto, instance: str = INSTANCE) -> None:
+        self.broker, self.instance = broker, instance
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {
             "printer.objects.query": stats(),
@@ -58,7 +58,7 @@ class Peer:
 
     def start(self) -> None:
         self._client.connect("127.0.0.1", self.broker.port)
-        self._client.subscribe(f"{INSTANCE}/moonraker/api/request", 1)
+        self._client.subscribe(f"{self.instance}/moonraker/api/request", 1)
         self._client.loop_start()
         assert self._ready.wait(10)
         self.say_status({"server": "online"})
@@ -69,10 +69,10 @@ class Peer:
 
     def say(self, payload: bytes | str) -> None:
         """On the topic of the answers, to all who listen there."""
-        self._client.publish(f"{INSTANCE}/moonraker/api/response", payload, 1).wait_for_publish(10)
+        self._client.publish(f"{self.instance}/moonraker/api/response", payload, 1).wait_for_publish(10)
 
     def say_status(self, what: object) -> None:
-        self._client.publish(f"{INSTANCE}/moonraker/status", json.dumps(what), 1, retain=True).wait_for_publish(10)
+        self._client.publish(f"{self.instance}/moonraker/status", json.dumps(what), 1, retain=True).wait_for_publish(10)
 
     def count(self, method: str) -> int:
         return sum(asked == method for asked, _ in self.asked)
@@ -89,12 +89,12 @@ class Peer:
         if not isinstance(answer, bytes):
             what = {"error": answer.error} if isinstance(answer, No) else {"result": answer}
             answer = json.dumps({"jsonrpc": "2.0", "id": request["id"], **what}).encode()
-        self._client.publish(f"{INSTANCE}/moonraker/api/response", answer, 1)
+        self._client.publish(f"{self.instance}/moonraker/api/response", answer, 1)
 
 
 @contextlib.contextmanager
-def running_peer(broker: Mosquitto) -> Iterator[Peer]:
-    peer = Peer(broker)
+def running_peer(broker: Mosquitto, instance: str = INSTANCE) -> Iterator[Peer]:
+    peer = Peer(broker, instance)
     peer.start()
     try:
         yield peer

@@ -54,7 +54,38 @@ async def test_several_things_in_one_message(entered: ScriptedBench) -> None:
 async def test_an_unknown_state_is_told(entered: ScriptedBench) -> None:
     await heard(entered, gcode_state="CALIBRATING")
     seen = await entered.printer.observe()
-    assert (seen.state, seen.reason) == (PrinterState.OFFLINE, "unknown state CALIBRATING")
+    assert (seen.state, seen.reason, seen.needs_attention) == (PrinterState.OFFLINE, "unknown state CALIBRATING", True)
+
+
+async def test_a_state_that_nobody_knows_is_asked_for_again(entered: ScriptedBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip of the tongue is not believed until the state changes, which may be hours."""
+    monkeypatch.setattr(conversation, "ASK_AGAIN_S", 0.1)
+    await running(entered)
+    slip = {"print": {"command": "push_status", "msg": 1, "gcode_state": "DANCING"}}
+    await entered.script.raw(json.dumps(slip).encode())
+    await until(entered.printer, lambda seen: seen.needs_attention)
+    assert (await until(entered.printer, lambda seen: seen.busy)).remote_name == NAME
+
+
+async def test_a_printer_that_says_nothing_but_garbage_is_not_believed_for_what_it_said_before(
+    entered: ScriptedBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, seconds in (("PROBE_S", 0.6), ("SILENT_S", 1.8), ("FIRST_REPORT_S", 0.5)):
+        monkeypatch.setattr(conversation, limit, seconds)
+    await running(entered)
+    entered.script.answers_pushall = False
+
+    async def babble() -> None:
+        while True:
+            await entered.script.raw(b'{"print": {"command": "push_status", "gcode_state": "RUNN')
+            await asyncio.sleep(0.1)
+
+    babbling = asyncio.create_task(babble())
+    seen = await until(entered.printer, lambda seen: "cannot be read" in seen.reason)
+    assert (seen.state, seen.needs_attention) == (PrinterState.OFFLINE, True)
+    babbling.cancel()
+    entered.script.answers_pushall = True
+    await until(entered.printer, lambda seen: seen.busy)
 
 
 # --- coming and going --------------------------------------------------------------------------------------------------------------
@@ -74,7 +105,7 @@ async def test_it_goes_away_and_comes_back(entered: ScriptedBench, before: str, 
     await heard(entered, gcode_state=before, subtask_name=NAME, subtask_id="7")
     entered.broker.stop()
     gone = await until(entered.printer, lambda seen: seen.state is PrinterState.OFFLINE)
-    assert gone.reason
+    assert (bool(gone.reason), gone.needs_attention) == (True, False)
     entered.script.state |= {"gcode_state": after}
     entered.broker.start()
     seen = await until(entered.printer, lambda seen: seen.state is state)
@@ -103,7 +134,7 @@ async def test_a_silent_printer_is_asked_and_then_left(scripted: ScriptedBench, 
         assert (await printer.observe()).state is PrinterState.IDLE, "it is there, and has nothing to say"
         scripted.script.answers_pushall = False
         silent = await until(printer, lambda seen: seen.state is PrinterState.OFFLINE)
-        assert silent.reason
+        assert (bool(silent.reason), silent.needs_attention) == (True, True)
         scripted.script.answers_pushall = True
         await until(printer, lambda seen: seen.state is PrinterState.IDLE)
     assert scripted.script.pushalls <= 6
@@ -129,6 +160,7 @@ async def test_a_wrong_access_code_is_told(scripted: ScriptedBench) -> None:
         assert seen.state is PrinterState.OFFLINE
         assert "refuses the access code" in seen.reason and "Developer Mode is switched" in seen.reason
         assert "87654321" not in seen.reason
+        assert seen.needs_attention
         with pytest.raises(NeedsOperator) as wrong:
             await printer.upload(scripted.gcode, NAME)
         assert wrong.value.code == "wrong_password"

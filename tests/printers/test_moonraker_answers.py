@@ -89,6 +89,7 @@ async def test_observations(printer: MoonrakerPrinter, peer: Peer, answer: objec
     seen = await printer.observe()
     assert (seen.state, seen.remote_name) == (state, name)
     assert told in seen.reason
+    assert seen.needs_attention == (told in ("'haunted'", "[virtual_sdcard]"))
     assert "\n" not in seen.reason
     assert len(seen.reason) < 450
 
@@ -110,6 +111,7 @@ async def test_a_moonraker_without_klipper(printer: MoonrakerPrinter, peer: Peer
     seen = await printer.observe()
     assert seen.state is PrinterState.OFFLINE
     assert told in seen.reason
+    assert seen.needs_attention == (klippy_state != "startup"), "one that starts needs patience"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ async def test_nonsense_is_offline_and_passes(printer: MoonrakerPrinter, peer: P
     good = peer.answers["printer.objects.query"]
     peer.answers["printer.objects.query"] = answer
     seen = await printer.observe()
-    assert seen.state is PrinterState.OFFLINE
+    assert (seen.state, seen.needs_attention) == (PrinterState.OFFLINE, True)
     assert seen.reason
     for ask in (printer.start, printer.outcome, printer.pause):
         with pytest.raises(AgentError):

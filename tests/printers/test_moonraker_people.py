@@ -1,13 +1,12 @@
 """People and their G-code at a real Klipper, what waits in its queue, what proves that nothing was started, and who is let in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agent.domain.errors import NeedsOperator, Refused, Transient
+from agent.domain.errors import NeedsOperator, Transient
 from agent.domain.printer import PrinterState
 from agent.printers.moonraker import printer as moonraker_printer
 from agent.wire.tls import trusting
@@ -19,15 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("klipper")]
 
 
 # --- people and G-code ------------------------------------------------------------------------------------------------
-
-
-async def test_a_person_cancels_at_the_printer(klipper: MoonrakerBench) -> None:
-    name = new_name()
-    await print_begins(klipper, klipper.lasting, name)
-    await done(klipper.server.cancel)
-    seen = await klipper.printer.observe()
-    assert (seen.state, seen.remote_name) == (PrinterState.CANCELLED, name)
-    await ended_as(klipper, name, PrinterState.CANCELLED)
 
 
 async def test_runout_and_a_persons_pause_are_told_apart(klipper: MoonrakerBench) -> None:
@@ -63,22 +53,6 @@ async def test_bad_gcode_has_failed_twice_in_a_row(klipper: MoonrakerBench, tmp_
     for name in (first, second, third):
         await ended_as(klipper, name, PrinterState.FAILED)
     assert klipper.starts() == [first, second, third]
-
-
-async def test_a_paused_print_of_somebody_else_is_not_thrown_away(klipper: MoonrakerBench) -> None:
-    """Klipper itself would: it refuses a start only while something moves, and then forgets what is paused."""
-    theirs, ours = new_name(), new_name()
-    await klipper.a_person_prints(klipper.lasting, theirs)
-    await done(klipper.server.pause)
-    await klipper.printer.upload(klipper.brief, ours)
-    with pytest.raises(Refused) as refused:
-        await klipper.printer.start(ours)
-    assert refused.value.code == "conflict"
-    seen = await klipper.printer.observe()
-    assert (seen.state, seen.remote_name) == (PrinterState.PAUSED, theirs)
-    await done(klipper.server.resume)
-    assert (await until(klipper, lambda seen: seen.state is PrinterState.PRINTING)).remote_name == theirs
-    assert klipper.starts() == [theirs]
 
 
 # --- what waits in Klipper's queue --------------------------------------------------------------------------------------
@@ -190,23 +164,6 @@ async def test_a_file_that_was_printed_and_sent_again_was_started(klipper: Moonr
 
 
 # --- who may, and who answers -----------------------------------------------------------------------------------------------
-
-
-def _every_act(klipper: MoonrakerBench, printer: object) -> list[Callable[[], Awaitable[object]]]:
-    acts = ["start", "never_started", "outcome", "pause", "resume", "cancel"]
-    return [*(partial(getattr(printer, act), new_name()) for act in acts), partial(printer.upload, klipper.brief, new_name())]  # type: ignore[attr-defined]
-
-
-async def test_a_wrong_broker_password_is_for_a_person(klipper: MoonrakerBench) -> None:
-    async with moonraker_at(klipper.server, password="wrong-secret") as printer:
-        seen = await printer.observe()
-        assert seen.state is PrinterState.OFFLINE
-        assert "password" in seen.reason
-        for act in _every_act(klipper, printer):
-            with pytest.raises(NeedsOperator) as wrong:
-                await act()
-            assert wrong.value.code == "wrong_password"
-            assert "wrong-secret" not in wrong.value.told()
 
 
 async def test_a_wrong_instance_name_is_for_a_person(klipper: MoonrakerBench) -> None:

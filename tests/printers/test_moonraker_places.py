@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.errors import AgentError, ConfigError, NeedsOperator, Refused, Transient
+from agent.domain.errors import AgentError, ConfigError, NeedsOperator, Refused, Transient, Unsound
 from agent.domain.printer import PrinterState
 from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter, web
 from agent.wire.mqtt import Broker
@@ -110,6 +110,7 @@ async def test_words_of_the_printer_come_and_go_while_a_call_waits(printer: Moon
         async with asyncio.timeout(1.5):
             seen = await printer.observe()
         assert told in seen.reason
+        assert not seen.needs_attention, "it only went away"
 
 
 # --- files and pictures -------------------------------------------------------------------------------------------------
@@ -122,10 +123,10 @@ async def test_words_of_the_printer_come_and_go_while_a_call_waits(printer: Moon
         (canned({"error": {"code": 422, "message": "checksum"}}, 422), Transient, "damaged"),
         (canned({"error": {"code": 401, "message": "Unauthorized"}}, 401), NeedsOperator, "wrong_key"),
         (canned(b"too large", 413), Refused, "upload_refused"),
-        (canned(b"<html>", 502), Transient, "http_502"),
+        (canned(b"<html>", 502), Unsound, "http_502"),
         (canned(b"{", 201), NeedsOperator, "not_moonraker"),
         (canned({"item": {"path": "other.gcode"}}, 201), Refused, "renamed"),
-        (canned({"item": 5}, 201), Transient, "not_moonraker"),
+        (canned({"item": 5}, 201), Unsound, "not_moonraker"),
         (canned({"error": {"code": 400, "message": "bad"}}, 400), Refused, "http_400"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
+from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient, Unsound
 from agent.domain.printer import PrinterState
 from agent.printers import bounded_http, octorest_client
 from agent.printers.octoprint import OctoPrintPrinter
@@ -58,17 +58,17 @@ _PAGE = b"<html><body>" + b"it works " * 100
         (canned(_PAGE, 413), Refused, "upload_refused"),
         (canned({"error": "type"}, 415), Refused, "upload_refused"),
         (canned(b"", 302, Location="http://elsewhere.example/"), Refused, "redirected"),
-        (canned(_PAGE, 500), Transient, "http_500"),
-        (canned(_PAGE, 503), Transient, "http_503"),
-        (canned(_PAGE), Transient, "not_octoprint"),
-        (canned(b""), Transient, "not_octoprint"),
-        (canned(b"\xff\xfe{", Content_Type="application/json; charset=nonsense"), Transient, "not_octoprint"),
-        (canned(b"[" * 500_000), Transient, "not_octoprint"),
-        (canned([]), Transient, "not_octoprint"),
-        (canned({}), Transient, "not_octoprint"),
-        (canned({"path": 5, "prints": []}), Transient, "not_octoprint"),
-        (canned(b"not gzip", Content_Encoding="gzip"), Transient, "unreachable"),
-        (lambda request: request.connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n"), Transient, "unreachable"),
+        (canned(_PAGE, 500), Unsound, "http_500"),
+        (canned(_PAGE, 503), Unsound, "http_503"),
+        (canned(_PAGE), Unsound, "not_octoprint"),
+        (canned(b""), Unsound, "not_octoprint"),
+        (canned(b"\xff\xfe{", Content_Type="application/json; charset=nonsense"), Unsound, "not_octoprint"),
+        (canned(b"[" * 500_000), Unsound, "not_octoprint"),
+        (canned([]), Unsound, "not_octoprint"),
+        (canned({}), Unsound, "not_octoprint"),
+        (canned({"path": 5, "prints": []}), Unsound, "not_octoprint"),
+        (canned(b"not gzip", Content_Encoding="gzip"), Unsound, "not_octoprint"),
+        (lambda request: request.connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n"), Unsound, "not_octoprint"),
         (lambda request: request.connection.close(), Transient, "unreachable"),
     ],
 )
@@ -82,6 +82,7 @@ async def test_answers_are_told_apart(gcode: Path, answer: Answer, error: type[A
             seen = await printer.observe()
             assert seen.state is PrinterState.OFFLINE
             assert seen.reason
+            assert seen.needs_attention == (code != "unreachable"), "patience helps only where nobody is there"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,7 @@ async def test_every_state_of_octoprint_has_a_meaning(state: str, expected: Prin
         async with octoprint_at(wire.url, KEY) as printer:
             seen = await printer.observe()
     assert seen.state is expected
+    assert seen.needs_attention == (state in ("Unknown State (17)", ""))
     if seen.busy:
         assert (seen.remote_name, seen.progress, seen.seconds_left) == (NAME, 0.4, 61)
     assert bool(seen.reason) is (expected in (PrinterState.OFFLINE, PrinterState.PAUSED))

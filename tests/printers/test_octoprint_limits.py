@@ -2,9 +2,6 @@
 
 import asyncio
 import gzip
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -155,47 +152,6 @@ async def test_idle_looks_share_one_connection() -> None:
             for _ in range(20):
                 assert (await printer.observe()).state is PrinterState.IDLE
         assert (wire.connections, len(wire.requests)) == (1, 20)
-
-
-_UPLOADS_IN_A_PROCESS_OF_ITS_OWN = """
-import asyncio, sys
-from pathlib import Path
-from tests.printers.benches import octoprint_at
-from tests.printers.wire import KEY, NAME
-
-def peak_kib():
-    # not getrusage: a child starts with its parent's peak there
-    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-
-async def main():
-    async with octoprint_at(sys.argv[1], KEY) as printer:
-        await printer.upload(Path(sys.argv[2]), "small.gcode")
-        before = peak_kib()
-        await printer.upload(Path(sys.argv[3]), NAME)
-        print(peak_kib() - before)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.slow
-def test_an_upload_takes_no_memory(tmp_path: Path, gcode: Path) -> None:
-    large = tmp_path / "large.gcode"
-    with large.open("wb") as file:
-        file.truncate(120 * MB)
-    with Wire(stored_as_asked(), keeps_bodies=False) as wire:
-        command = [sys.executable, "-c", _UPLOADS_IN_A_PROCESS_OF_ITS_OWN, wire.url, str(gcode), str(large)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env={**os.environ, "PYTHONPATH": "."})
-    assert done.returncode == 0, done.stderr
-    assert wire.requests[-1].length > 120 * MB
-    assert int(done.stdout) < 20 * 1024, f"{done.stdout} KiB for 120 MB"
-    print(f"{int(done.stdout)} KiB for 120 MB")
-
-
-def stored_as_asked() -> Answer:
-    """For a server that keeps no bodies: the first upload is the small one."""
-    names = iter(["small.gcode", NAME])
-    return lambda request: canned({"files": {"local": {"path": next(names)}}}, 201)(request)
 
 
 # --- uploads --------------------------------------------------------------------------------------------------------

@@ -1,29 +1,17 @@
 """OctoPrint's own ways, against a real OctoPrint 1.11.8: lost connections, restarts, people at its page, keys."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from agent.domain.errors import NeedsOperator, Refused, Transient
+from agent.domain.errors import NeedsOperator, Refused
 from agent.domain.printer import PrinterState
-from agent.ports.printer import NO_CAMERA, Camera, Heats, Printer
+from agent.ports.printer import NO_CAMERA, Camera, Heats
 from tests.printers.benches import OctoPrintBench, new_name, octoprint_at, print_begins, until
-from tests.rigs.octoprint_server import OctoPrintServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("octoprint")]
-
-
-@contextmanager
-def down(server: OctoPrintServer) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
-        server.start()
 
 
 @asynccontextmanager
@@ -37,37 +25,6 @@ async def impatient(octoprint: OctoPrintBench) -> AsyncIterator[None]:
         yield
     finally:
         await octoprint.do("POST", "settings", json={"serial": kept})
-
-
-def _every_act(printer: Printer, gcode: Path) -> list[Callable[[], Awaitable[object]]]:
-    by_name = [printer.start, printer.never_started, printer.outcome, printer.pause, printer.resume, printer.cancel]
-    return [partial(act, new_name()) for act in by_name] + [partial(printer.upload, gcode, new_name())]
-
-
-async def test_a_wrong_key_is_for_a_person(octoprint: OctoPrintBench) -> None:
-    async with octoprint_at(octoprint.server.url, "wrong") as printer:
-        seen = await printer.observe()
-        assert seen.state is PrinterState.OFFLINE
-        assert "api_key_file" in seen.reason
-        for act in _every_act(printer, octoprint.brief):
-            with pytest.raises(NeedsOperator) as wrong:
-                await act()
-            assert wrong.value.code == "wrong_key"
-    assert octoprint.starts() == []
-
-
-async def test_a_server_that_is_down_is_offline_and_comes_back(octoprint: OctoPrintBench) -> None:
-    name, printer = new_name(), octoprint.printer
-    await printer.upload(octoprint.brief, name)
-    with down(octoprint.server):
-        seen = await printer.observe()
-        assert seen.state is PrinterState.OFFLINE
-        assert "cannot be reached" in seen.reason
-        for act in _every_act(printer, octoprint.brief):
-            with pytest.raises(Transient):
-                await act()
-    await until(octoprint, lambda seen: seen.state is PrinterState.IDLE)
-    assert octoprint.starts() == []
 
 
 @pytest.mark.parametrize(
@@ -127,16 +84,6 @@ async def test_a_paused_print_that_loses_its_printer_leaves_no_history(octoprint
     assert octoprint.history(name) == {}
 
 
-@pytest.mark.parametrize("kindly", [True, False])
-async def test_a_restart_after_the_upload_takes_the_proof(octoprint: OctoPrintBench, kindly: bool) -> None:
-    name = new_name()
-    await octoprint.printer.upload(octoprint.brief, name)
-    assert await octoprint.printer.never_started(name)
-    await asyncio.to_thread(octoprint.server.restart, kindly=kindly)
-    assert not await octoprint.printer.never_started(name)
-    assert await octoprint.printer.outcome(name) is None
-
-
 async def test_a_finished_print_is_known_after_a_restart(octoprint: OctoPrintBench) -> None:
     name = new_name()
     await print_begins(octoprint, octoprint.brief, name)
@@ -146,15 +93,6 @@ async def test_a_finished_print_is_known_after_a_restart(octoprint: OctoPrintBen
     told = await octoprint.printer.outcome(name)
     assert told is not None
     assert told.state is PrinterState.FINISHED
-    assert not await octoprint.printer.never_started(name)
-
-
-async def test_octoprint_killed_while_printing_can_tell_nothing(octoprint: OctoPrintBench) -> None:
-    name = new_name()
-    await print_begins(octoprint, octoprint.lasting, name)
-    await asyncio.to_thread(octoprint.server.restart)
-    assert (await octoprint.printer.observe()).state is PrinterState.IDLE
-    assert await octoprint.printer.outcome(name) is None
     assert not await octoprint.printer.never_started(name)
 
 

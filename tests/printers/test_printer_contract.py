@@ -1,47 +1,18 @@
 """What ports.printer promises, proved for every adapter: the virtual printer; real OctoPrint, Moonraker and Klippy; Bambu against
-the sandbox printer."""
+the sandbox printer.
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+The rest of the contract: test_printer_contract_absence.py (printers that go away, secrets, brokers), test_printer_contract_files.py (how
+files arrive) and test_printer_contract_beds.py (no start on a bed that is not free). What one family alone does is in its own files.
+"""
 
 import pytest
 
 from agent.domain.errors import Refused
 from agent.domain.printer import ENDED, PrinterState
-from tests.printers.bambu_bench import bambu_bench
-from tests.printers.benches import Bench, VirtualBench, new_name, octoprint_bench, print_begins, until
-from tests.printers.moonraker_bench import moonraker_bench
+from agent.ports.printer import ForgetsItsJobs
+from tests.printers.benches import Bench, acts_of, known_end, new_name, print_begins, until
 
-REAL = [pytest.mark.slow, pytest.mark.xdist_group("octoprint")]
-KLIPPER = [pytest.mark.slow, pytest.mark.xdist_group("klipper")]
-BAMBU = [pytest.mark.slow, pytest.mark.xdist_group("bambu")]
 UNSAFE = ["", "..", "../x.gcode", "a/b.gcode", "a?b.gcode", "a#b.gcode", ".hidden.gcode", "x" * 130]
-
-
-@pytest.fixture(
-    params=[
-        "virtual",
-        pytest.param("octoprint", marks=REAL),
-        pytest.param("moonraker", marks=KLIPPER),
-        pytest.param("bambu", marks=BAMBU),
-    ]
-)
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    if request.param == "octoprint":
-        async with octoprint_bench(request.getfixturevalue("octoprint_server"), tmp_path) as octoprint:
-            yield octoprint
-        return
-    if request.param == "moonraker":
-        async with moonraker_bench(request.getfixturevalue("klipper_server"), tmp_path) as klipper:
-            yield klipper
-        return
-    if request.param == "bambu":
-        async with bambu_bench(request.getfixturevalue("bambu_server"), tmp_path) as bambu:
-            yield bambu
-        return
-    virtual = VirtualBench(tmp_path)
-    async with virtual.printer:
-        yield virtual
 
 
 async def test_a_print_from_upload_to_its_end(bench: Bench) -> None:
@@ -67,17 +38,6 @@ async def test_a_print_from_upload_to_its_end(bench: Bench) -> None:
     assert told is not None
     assert told.state is PrinterState.FINISHED
     assert not await printer.never_started(name)
-    assert bench.starts() == [name]
-
-
-async def test_an_upload_can_be_repeated(bench: Bench) -> None:
-    name = new_name()
-    await bench.printer.upload(bench.lasting, name)
-    await bench.printer.upload(bench.brief, name)
-    await bench.printer.upload(bench.brief, name)
-    assert await bench.printer.never_started(name)
-    await bench.printer.start(name)
-    await until(bench, lambda seen: seen.state is PrinterState.FINISHED, within_s=10)
     assert bench.starts() == [name]
 
 
@@ -108,16 +68,41 @@ async def test_a_new_agent_finds_the_print_again(bench: Bench) -> None:
     assert bench.starts() == [name]
 
 
-async def test_a_busy_printer_refuses_another_job(bench: Bench) -> None:
-    first, second = new_name(), new_name()
-    await bench.a_person_prints(bench.lasting, first)
-    await bench.printer.upload(bench.brief, second)
+async def test_a_print_that_ended_while_no_agent_ran(bench: Bench) -> None:
+    """The last one saw it at work, and wrote that down."""
+    name = new_name()
+    await print_begins(bench, bench.brief, name)
+    await bench.it_ends()
+    async with bench.another_adapter() as later:
+        if isinstance(later, ForgetsItsJobs):
+            later.was_at_work(name)
+        seen = await later.observe()
+        end = seen if seen.state in ENDED else await later.outcome(name)
+        assert end is not None
+        assert (end.state, end.remote_name) == (PrinterState.FINISHED, name)
+        assert not await later.never_started(name)
+    assert bench.starts() == [name]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_job_of_somebody_else_is_not_touched(bench: Bench, paused: bool) -> None:
+    """Klipper itself would throw away what is paused; a busy Bambu A1 mini is said to cancel what it is at."""
+    theirs, ours = new_name(), new_name()
+    await bench.a_person_prints(bench.lasting, theirs)
+    await until(bench, lambda seen: (seen.state, seen.remote_name) == (PrinterState.PRINTING, theirs))
+    if paused:
+        await bench.a_person_does("pause", theirs)
+        await until(bench, lambda seen: seen.state is PrinterState.PAUSED)
+    await bench.printer.upload(bench.brief, ours)
     with pytest.raises(Refused):
-        await bench.printer.start(second)
+        await bench.printer.start(ours)
     seen = await bench.printer.observe()
-    assert (seen.busy, seen.remote_name) == (True, first)
-    assert await bench.printer.outcome(second) is None
-    assert bench.starts() == [first]
+    assert (seen.state, seen.remote_name) == (PrinterState.PAUSED if paused else PrinterState.PRINTING, theirs)
+    assert await bench.printer.outcome(ours) is None
+    if paused:
+        await bench.a_person_does("resume", theirs)
+        await until(bench, lambda seen: (seen.state, seen.remote_name) == (PrinterState.PRINTING, theirs))
+    assert bench.starts() == [theirs]
 
 
 async def test_a_start_that_is_doubled_starts_once(bench: Bench) -> None:
@@ -179,9 +164,7 @@ async def test_a_cancelled_print_says_so(bench: Bench, paused_before: bool) -> N
         await bench.printer.pause(name)
         await until(bench, lambda seen: seen.state is PrinterState.PAUSED)
     await bench.printer.cancel(name)
-    await until(bench, lambda seen: not seen.busy)
-    told = await bench.printer.outcome(name)
-    assert told is not None
+    told = await known_end(bench, name)
     assert (told.state, told.remote_name) == (PrinterState.CANCELLED, name)
     assert told.reason
     assert not await bench.printer.never_started(name)
@@ -235,13 +218,11 @@ async def test_an_end_is_known_at_the_first_look_after_it(bench: Bench) -> None:
         assert end.state is (PrinterState.CANCELLED if cancelled else PrinterState.FINISHED)
 
 
-@pytest.mark.parametrize("name", UNSAFE)
-async def test_a_name_that_could_mean_another_file_is_refused(bench: Bench, name: str) -> None:
-    for ask in (bench.printer.start, bench.printer.never_started, bench.printer.outcome, bench.printer.cancel):
-        with pytest.raises(Refused):
-            await ask(name)
-    with pytest.raises(Refused):
-        await bench.printer.upload(bench.brief, name)
+async def test_a_name_that_could_mean_another_file_is_refused(bench: Bench) -> None:
+    for name in UNSAFE:
+        for call in acts_of(bench.printer, bench.brief, name).values():
+            with pytest.raises(Refused):
+                await call()
     assert (await bench.printer.observe()).state is PrinterState.IDLE
 
 

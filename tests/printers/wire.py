@@ -72,7 +72,6 @@ class Wire:
     """A server on a free port; every connection has a thread. What it received is kept."""
 
     answer: Answer
-    keeps_bodies: bool = True
     tls: ssl.SSLContext | None = None
     stall_s: float = 0.0
     """How long it waits in the middle of a body before it reads on."""
@@ -122,7 +121,7 @@ class Wire:
         return True
 
     def _body(self, connection: socket.socket, rest: bytes, length: int) -> bytes:
-        kept, got = [rest] if self.keeps_bodies else [], len(rest)
+        kept, got = [rest], len(rest)
         stalled = self.stall_s == 0
         while got < length:
             if not stalled and got > length / 2:
@@ -132,7 +131,7 @@ class Wire:
             if not data:
                 raise OSError("the client went away")
             got += len(data)
-            kept += [data] if self.keeps_bodies else []
+            kept.append(data)
         return b"".join(kept)
 
 

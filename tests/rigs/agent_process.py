@@ -75,6 +75,10 @@ class AgentHome:
         path = self.folder / "printers" / f"{name}.toml"
         path.write_text(path.read_text().replace('name = "black", hex = "#1a1a1a"', f'name = "{color}", hex = "{hex}"'))
 
+    def give_camera(self, name: str, snapshot_url: str) -> None:
+        path = self.folder / "printers" / f"{name}.toml"
+        path.write_text(f'snapshot_url = "{snapshot_url}"\n' + path.read_text())
+
     def add_virtual(self, name: str, speed: float = 100_000, profile: str = "prusa-mk3s") -> None:
         self._printer(name, f'kind = "virtual"\nspeed = {speed}\nprofile = "{profile}"\n')
 

@@ -29,6 +29,10 @@ class Machine(Protocol):
 
     def wait_idle(self, within_s: float = 60) -> None: ...
 
+    def shows_nothing_more(self) -> bool:
+        """A person takes the print that has ended off its screen; what history it has stays. False: it always shows the last one."""
+        ...
+
 
 class OctoPrintMachine:
     family = "octoprint"
@@ -50,6 +54,10 @@ class OctoPrintMachine:
     def wait_idle(self, within_s: float = 60) -> None:
         self._server.wait_for("Operational", within_s=within_s)
 
+    def shows_nothing_more(self) -> bool:
+        self._server.reset()
+        return True
+
 
 class KlipperMachine:
     family = "moonraker"
@@ -70,6 +78,10 @@ class KlipperMachine:
 
     def wait_idle(self, within_s: float = 60) -> None:
         self._server.wait_print("standby", "complete", "cancelled", "error", within_s=within_s)
+
+    def shows_nothing_more(self) -> bool:
+        self._server.gcode("SDCARD_RESET_FILE")
+        return True
 
 
 class BambuMachine:
@@ -94,6 +106,10 @@ class BambuMachine:
     def wait_idle(self, within_s: float = 60) -> None:
         wait_until(lambda: not self._server.active(), "the print has ended", within_s)
 
+    def shows_nothing_more(self) -> bool:
+        self._server.tell(gcode_state="IDLE", subtask_name="", subtask_id="0")
+        return True
+
 
 class VirtualMachine:
     family = "virtual"
@@ -112,6 +128,9 @@ class VirtualMachine:
 
     def wait_idle(self, within_s: float = 60) -> None:
         wait_until(lambda: not self.active(), "the print has ended", within_s)
+
+    def shows_nothing_more(self) -> bool:
+        return False
 
 
 def truth(machine: Machine, remote_name: str) -> str:

@@ -93,6 +93,7 @@ class OctoPrintServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_key = API_KEY
+        self.uploads = folder / "uploads"
 
     def prepare(self, least_print_s: float = 0.0) -> None:
         (self._folder / "scripts" / "gcode").mkdir(parents=True, exist_ok=True)
@@ -111,11 +112,11 @@ class OctoPrintServer:
         self._guard = guard(self._process.pid)
         self._wait_until(lambda: self.api("GET", "connection")["current"]["state"] == "Operational", "ready")
 
-    def stop(self, *, kindly: bool = False) -> None:
-        """As when the power goes; `kindly`, as when its service is stopped."""
+    def stop(self) -> None:
+        """As when the power goes."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM if kindly else signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(timeout=20)
             self._process = None
         if self._guard is not None:
@@ -123,8 +124,8 @@ class OctoPrintServer:
             self._guard.communicate()
             self._guard = None
 
-    def restart(self, *, kindly: bool = False) -> None:
-        self.stop(kindly=kindly)
+    def restart(self) -> None:
+        self.stop()
         self.start()
 
     def api(self, method: str, path: str, **kwargs: Any) -> Any:

@@ -14,8 +14,8 @@ import paho.mqtt.client as mqtt
 import pytest
 import requests
 
-from tests.rigs.klipper_files import BED_HEATER, NOZZLE_HEATER
-from tests.rigs.klipper_parts import wait_until
+from agent.sandbox.klipper.files import BED_HEATER, NOZZLE_HEATER
+from tests.rigs.agent_process import wait_until
 from tests.rigs.klipper_server import KlipperServer, running_klipper
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("klipper machine")]
@@ -302,7 +302,6 @@ def test_moonraker_may_ask_for_its_key(tmp_path: Path) -> None:
 
 _RIG = """
 import pathlib, sys
-from tests.rigs.klipper_parts import wait_until
 from tests.rigs.klipper_server import running_klipper
 with running_klipper(pathlib.Path(sys.argv[1])) as machine:
     print(*[part.pid for part in machine.parts], flush=True)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
-from agent.domain.errors import Refused, Transient
+from agent.domain.errors import Refused, Transient, Unsound
 from agent.domain.mesh import MeshReport, Verdict
 from agent.domain.offer import (
     Agreement,
@@ -29,7 +29,7 @@ from agent.domain.offer import (
     Supports,
 )
 from agent.domain.plate import ProofLine, SlicedPlate
-from agent.domain.printer import LoadedMaterial, PrinterFacts, PrinterObservation, PrinterState
+from agent.domain.printer import LoadedMaterial, PrinterFacts, PrinterObservation, PrinterState, away
 from agent.domain.values import Color, Money
 from agent.ledger.database import sqlite_url
 from agent.ledger.files import DiskStore
@@ -76,6 +76,8 @@ class OutsidePrinter:
     refuses: bool = False
     unreachable: bool = False
     """It can be looked at, and answers nothing else."""
+    nonsense: str = ""
+    """What is told of its answers, which make no sense."""
     reset: bool = False
     """It was switched off and on: it proves nothing any more."""
 
@@ -107,6 +109,8 @@ class FakePrinter:
 
     async def observe(self) -> PrinterObservation:
         self._fate.step()
+        if self.outside.nonsense:
+            return away(Unsound(self.outside.nonsense))
         why = "no answer" if self.outside.state is PrinterState.OFFLINE else ""
         return PrinterObservation(state=self.outside.state, remote_name=self.outside.current, reason=why)
 
@@ -136,6 +140,8 @@ class FakePrinter:
     def _must_be_reachable(self) -> None:
         if self.outside.unreachable:
             raise Transient("no answer")
+        if self.outside.nonsense:
+            raise Unsound(self.outside.nonsense)
 
     async def pause(self, remote_name: str) -> None: ...
 
@@ -319,7 +325,7 @@ class FakeMeshes:
 
     def warm(self) -> None: ...
 
-    async def inspect(self, sha256: str) -> MeshReport:
+    async def inspect(self, sha256: str, name: str) -> MeshReport:  # noqa: ARG002 (the port's)
         canonical = "" if self.verdict is Verdict.REJECT else self._store.put(self._store.path(sha256).read_bytes())
         return MeshReport(
             sha256=sha256,
@@ -330,6 +336,9 @@ class FakeMeshes:
             shells=1,
             canonical_sha256=canonical,
         )
+
+    async def pictures(self, mesh_sha256: str) -> dict[str, str]:
+        return {"isometric": self._store.put(f"a picture of {mesh_sha256}".encode())}
 
 
 class Inbox:

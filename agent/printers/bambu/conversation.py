@@ -12,12 +12,12 @@ from typing import Any, Self
 
 import structlog
 
-from agent.domain.errors import AgentError, NeedsOperator, Transient
+from agent.domain.errors import AgentError, NeedsOperator, Transient, Unsound
 from agent.domain.values import one_line
 from agent.printers.bambu import commands
 from agent.printers.bambu.access import USER, BambuAccess
 from agent.printers.bambu.commands import Command
-from agent.printers.bambu.report import Message, Report, parsed
+from agent.printers.bambu.report import KNOWN, Message, Report, parsed
 from agent.printers.bambu.trust import context_for
 from agent.wire.mqtt import Broker, MqttLink
 
@@ -52,7 +52,7 @@ class Conversation:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asks = 0
         """Pushalls on this connection."""
-        self._complained = False
+        self._nonsense = self._complained = False
 
     async def __aenter__(self) -> Self:
         access = self._access
@@ -80,8 +80,11 @@ class Conversation:
     def why_away(self) -> AgentError:
         """In words for the operator of this printer."""
         host, serial = self._access.host, self._access.serial
+        if self._link.up and self._nonsense:
+            hint = "Was its firmware changed? Switch it off and on."
+            return Unsound(f"What the printer at {host} says cannot be read.", hint=hint, code="nonsense")
         if self._link.up:
-            return Transient(
+            return Unsound(
                 f"{host} takes the connection and says nothing as printer {serial}.",
                 hint="Is that its serial number, in capitals as the printer shows it? Is another program using all its connections?",
                 code="silent",
@@ -158,6 +161,7 @@ class Conversation:
         self.report = Report()
         self._heard_at = self._began_at = time.monotonic()
         self._asks = 0
+        self._nonsense = False
         self._ask_all()
 
     def _is_down(self) -> None:
@@ -170,11 +174,13 @@ class Conversation:
         self._tell()
 
     def _message(self, _topic: str, payload: bytes) -> None:
-        self._heard_at = time.monotonic()
+        """What cannot be read is no sign of life: a printer that says nothing else is as good as silent."""
         message = parsed(payload)
+        self._nonsense = message is None
         if message is None:
             self._complain()
             return
+        self._heard_at = time.monotonic()
         for body in message.values():
             if isinstance(body, dict):
                 self._body(body)
@@ -218,7 +224,9 @@ class Conversation:
             self._ask_all()
 
     def _unanswered(self, now: float) -> bool:
-        return not self.report.complete and now - self._asked_all_at >= ASK_AGAIN_S * 2 ** min(self._asks - 1, 10)
+        """A state that nobody knows may have been a slip of the tongue: it, too, is asked for again."""
+        known = self.report.complete and self.report.state in KNOWN
+        return not known and now - self._asked_all_at >= ASK_AGAIN_S * 2 ** min(self._asks - 1, 10)
 
     def _ask_all(self) -> None:
         self._asked_all_at = time.monotonic()

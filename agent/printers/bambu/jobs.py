@@ -102,7 +102,8 @@ class Jobs:
     def seen(self, report: Report, now: float) -> PrinterObservation:
         """How the printer stands, by a complete report."""
         if report.state not in KNOWN:
-            return PrinterObservation(state=PrinterState.OFFLINE, remote_name=report.name, reason=f"unknown state {report.state}")
+            why = f"unknown state {report.state}"
+            return PrinterObservation(state=PrinterState.OFFLINE, remote_name=report.name, reason=why, needs_attention=True)
         if report.state in AT_WORK:
             return self._shown_at_work(report, now)
         if report.state == "IDLE" and (self._job is None or not self._job.is_of(report)):

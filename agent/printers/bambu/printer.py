@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
-from agent.domain.printer import MaterialSlot, PrinterFacts, PrinterObservation, PrinterState, Temperatures
+from agent.domain.printer import MaterialSlot, PrinterFacts, PrinterObservation, Temperatures, away
 from agent.ports.printer import NO_CAMERA
 from agent.printers import names
 from agent.printers.bambu import camera, codes, commands
@@ -78,8 +78,8 @@ class BambuPrinter:
     async def observe(self) -> PrinterObservation:
         try:
             await self._talk.settled()
-        except AgentError as away:
-            return PrinterObservation(state=PrinterState.OFFLINE, reason=away.told())
+        except AgentError as why:
+            return away(why)
         return self._jobs.seen(self._talk.report, time.monotonic())
 
     async def never_started(self, remote_name: str) -> bool:
@@ -90,8 +90,11 @@ class BambuPrinter:
         return watched and report.state in RESTING and report.name != name
 
     async def outcome(self, remote_name: str) -> PrinterObservation | None:
+        """An end that was seen is known also while the printer is away; that there is no record is said only with the printer here."""
         name = names.safe(remote_name)
-        report = self._talk.report if self._talk.here else None
+        if not self._talk.here and (end := self._jobs.end_of(name, None, time.monotonic())) is not None:
+            return end
+        report = await self._report()
         return self._jobs.end_of(name, report, time.monotonic())
 
     def was_at_work(self, remote_name: str) -> None:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from agent.domain.errors import Transient
+from agent.domain.errors import Unsound
 from agent.domain.printer import PrinterObservation, PrinterState, Temperatures
 from agent.domain.values import Value, one_line
 from agent.printers.moonraker.rpc import first_line
@@ -184,12 +184,12 @@ class UploadAnswer(Value):
 
 
 def read(shape: type[_Answer], answer: object) -> _Answer:
-    """The answer in its shape. Transient where what answers does not answer as Moonraker does."""
+    """The answer in its shape. Unsound where what answers does not answer as Moonraker does."""
     try:
         return shape.model_validate(answer)
     except (ValidationError, RecursionError):
         # Without its cause: its text is the answer's, as long as that may be.
-        raise Transient(
+        raise Unsound(
             "What answers there does not answer as Moonraker does.", hint="Is it a very old or new one?", code="not_moonraker"
         ) from None
 
@@ -219,7 +219,7 @@ def observation(status: Status) -> PrinterObservation:
             return PrinterObservation(state=state, remote_name=name, reason=first_line(job.message or "") or "Klipper gave no reason")
     said = one_line(job.state[:100])
     why = f"Klipper says '{said}', which nobody here knows" if said else "Klipper has no [virtual_sdcard] to print from"
-    return PrinterObservation(state=PrinterState.OFFLINE, remote_name=name, reason=why)
+    return PrinterObservation(state=PrinterState.OFFLINE, remote_name=name, reason=why, needs_attention=True)
 
 
 def klippy_away(state: str) -> str:

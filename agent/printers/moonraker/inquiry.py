@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from agent.domain.errors import AgentError, Refused, Transient
+from agent.domain.errors import AgentError, Refused, Unsound
 from agent.domain.printer import PrinterObservation
 from agent.printers.moonraker import answers
 from agent.printers.moonraker.answers import HistoryJob, Status, read
@@ -17,6 +17,10 @@ _NOT_FOUND = (404, -32601)
 
 class KlipperAway(Refused):
     """Moonraker answers, and has no Klipper that could."""
+
+    def __init__(self, klippy_state: str) -> None:
+        super().__init__(answers.klippy_away(klippy_state), hint="Look at Klipper's page.", code="not_ready")
+        self.starting = klippy_state == "startup"
 
 
 class Inquiry:
@@ -73,8 +77,8 @@ class Inquiry:
         """Before Klipper has connected once, Moonraker does not even know the question (-32601); later it says 503."""
         info = read(answers.InfoAnswer, await self._ask("server.info"))
         if info.klippy_state == "ready":
-            return Transient(f"Klipper gives no status: {no}.", hint="It may be starting.", code="no_status")
-        return KlipperAway(answers.klippy_away(info.klippy_state), hint="Look at Klipper's page.", code="not_ready")
+            return Unsound(f"Klipper gives no status: {no}.", hint="It may be starting.", code="no_status")
+        return KlipperAway(info.klippy_state)
 
     async def _ask(self, method: str, **params: object) -> object:
         try:

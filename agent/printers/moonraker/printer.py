@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
-from agent.domain.printer import BUSY, ENDED, PrinterFacts, PrinterObservation, PrinterState, Temperatures
+from agent.domain.printer import BUSY, ENDED, PrinterFacts, PrinterObservation, PrinterState, Temperatures, away
 from agent.printers import names
 from agent.printers.moonraker import answers
 from agent.printers.moonraker.access import MoonrakerAccess
@@ -69,8 +69,9 @@ class MoonrakerPrinter:
     async def observe(self) -> PrinterObservation:
         try:
             return await self._observe()
-        except AgentError as away:
-            return PrinterObservation(state=PrinterState.OFFLINE, reason=away.told())
+        except AgentError as why:
+            seen, starting = away(why), isinstance(why, KlipperAway) and why.starting
+            return seen.model_copy(update={"needs_attention": False}) if starting else seen
 
     async def upload(self, gcode: Path, remote_name: str) -> None:
         """Streams in flat memory; Moonraker keeps the file only if its hash is right. Selects it where nothing prints."""
@@ -155,7 +156,7 @@ class MoonrakerPrinter:
     async def _observe(self) -> PrinterObservation:
         seen = answers.observation(await self._inquiry.status())
         if seen.state is PrinterState.IDLE and (trouble := await self._where.trouble()) is not None:
-            return PrinterObservation(state=PrinterState.OFFLINE, reason=trouble.told())
+            return away(trouble)
         if not seen.busy:
             self._unanswered.clear()
             return seen

@@ -51,6 +51,8 @@ class Rpc:
         self._pending: dict[str, asyncio.Future[object]] = {}
         self.said_online: bool | None = None
         """What Moonraker, or its last will, said over this connection; None: nothing was said under this instance name."""
+        self.says_nonsense = False
+        """What came last on the topic of the answers could not be read."""
 
     async def __aenter__(self) -> Self:
         await self._link.__aenter__()
@@ -100,13 +102,10 @@ class Rpc:
                 answer.exception()  # it may have come while the sending failed
 
     def _received(self, topic: str, payload: bytes) -> None:
-        if len(payload) > LARGEST_ANSWER:
-            return
-        try:
-            said = json.loads(payload)
-        except (ValueError, RecursionError):
-            return  # not ours: Moonraker answers in JSON
-        if not isinstance(said, dict):
+        said = _message(payload)
+        if topic == self._response_topic:
+            self.says_nonsense = said is None
+        if said is None:
             return
         if topic == self._status_topic:
             self._came_or_went(online=said.get("server") == "online")
@@ -144,6 +143,17 @@ class Rpc:
             if not answer.done():
                 answer.set_exception(why)
                 answer.exception()  # its caller may be at the sending still, and never come to ask
+
+
+def _message(payload: bytes) -> dict[str, object] | None:
+    """The JSON object in it; None where there is none, or more than anybody asked for."""
+    if len(payload) > LARGEST_ANSWER:
+        return None
+    try:
+        said = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _told(error: object) -> Exception:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
+from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient, Unsound
 from agent.domain.values import one_line
 from agent.printers.moonraker.access import MoonrakerAccess
 from agent.printers.moonraker.answers import InfoAnswer, UploadAnswer, read
@@ -198,7 +198,7 @@ async def _check(answer: httpx.Response) -> None:
             code="not_moonraker",
         )
     if status >= 500:
-        raise Transient(f"Moonraker answers {status}: {words}.", hint="It may be starting, or its disk is full.", code=f"http_{status}")
+        raise Unsound(f"Moonraker answers {status}: {words}.", hint="It may be starting, or its disk is full.", code=f"http_{status}")
     raise _refusal(status, words)
 
 
@@ -232,7 +232,7 @@ async def _body(answer: httpx.Response, most: int) -> bytes:
     async for piece in answer.aiter_bytes():
         body += piece
         if len(body) > most:
-            raise Transient("The answer is too large.", hint="Does something else answer at that address?", code="too_large")
+            raise Unsound("The answer is too large.", hint="Does something else answer at that address?", code="too_large")
     return bytes(body)
 
 

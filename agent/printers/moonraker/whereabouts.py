@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from agent.domain.errors import AgentError, NeedsOperator, Transient
+from agent.domain.errors import AgentError, NeedsOperator, Transient, Unsound
 from agent.printers.moonraker.rpc import Rpc, RpcError, Silence
 from agent.printers.moonraker.web import Identity, Web
 
@@ -42,7 +42,7 @@ class Whereabouts:
             return Transient("Moonraker has left the broker.", hint="Is the printer on, and Moonraker running?", code="offline")
         if self._rpc.said_online:
             return await self._klipper_or_moonraker()
-        return await self._look() or Transient(
+        return await self._look() or Unsound(
             f"Moonraker runs, but is not connected to this broker as '{self._instance}'.",
             hint="Compare [mqtt] in moonraker.conf with the printer's file; after a restart of the broker it takes seconds.",
             code="not_at_broker",
@@ -52,12 +52,15 @@ class Whereabouts:
         try:
             await self._rpc.call("server.info", {}, _ASIDE_S)
         except RpcError as no:
-            return Transient(f"Moonraker answers {no}.", code=f"rpc_{no.code}")
+            return Unsound(f"Moonraker answers {no}.", code=f"rpc_{no.code}")
         except Silence:
-            return Transient("Moonraker does not answer.", hint="Is enable_moonraker_api off in its [mqtt] section?", code="timeout")
+            if self._rpc.says_nonsense:
+                hint = "Does something else write to its topic at the broker?"
+                return Unsound("What Moonraker answers over MQTT cannot be read.", hint=hint, code="nonsense")
+            return Unsound("Moonraker does not answer.", hint="Is enable_moonraker_api off in its [mqtt] section?", code="timeout")
         except AgentError as error:
             return error
-        return Transient("Klipper does not answer Moonraker.", hint="If it stays so, restart Klipper.", code="klipper_hangs")
+        return Unsound("Klipper does not answer Moonraker.", hint="If it stays so, restart Klipper.", code="klipper_hangs")
 
     async def _look(self) -> AgentError | None:
         try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pwd
 import secrets
 import shutil
 import socket
@@ -12,10 +11,10 @@ from pathlib import Path
 
 from agent.domain.errors import Refused
 from agent.sandbox.bambu.certificates import Certificates
+from agent.sandbox.mosquitto import program, runs_as, write_passwords
 
 CLIENT_USER = "bblp"
 PRINTER_USER = "printer"
-_PATHS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 # mosquitto's tls_version is the lowest it takes; a printer takes no higher one either, and that can be said to OpenSSL alone.
 _OPENSSL = """openssl_conf = all
 [all]
@@ -28,14 +27,6 @@ MaxProtocol = TLSv1.2
 """
 _READY_S = 10.0
 _LOOK_S = 0.02
-
-
-def program(name: str) -> str:
-    """Debian keeps mosquitto in /usr/sbin, which is not on every PATH."""
-    found = shutil.which(name) or shutil.which(name, path=_PATHS)
-    if found is None:
-        raise Refused(f"The program {name} was not found.", hint="Install the package mosquitto (Debian: apt install mosquitto).")
-    return found
 
 
 def _ends_with_us() -> list[str]:
@@ -98,10 +89,7 @@ class Broker:
 
     def _write(self, serial: str, access_code: str, files: Certificates) -> None:
         passwords, rights = self._folder / "passwords", self._folder / "acl"
-        passwords.unlink(missing_ok=True)
-        for index, (user, password) in enumerate(((CLIENT_USER, access_code), (PRINTER_USER, self.printer_password))):
-            create = ["-c"] if index == 0 else []
-            subprocess.run([program("mosquitto_passwd"), "-b", *create, str(passwords), user, password], check=True, capture_output=True)
+        write_passwords(passwords, {CLIENT_USER: access_code, PRINTER_USER: self.printer_password})
         rights.write_text(
             f"user {CLIENT_USER}\ntopic read device/{serial}/report\ntopic write device/{serial}/request\n"
             f"user {PRINTER_USER}\ntopic readwrite device/#\n"
@@ -109,7 +97,7 @@ class Broker:
         rights.chmod(0o600)
         (self._folder / "openssl.cnf").write_text(_OPENSSL)
         lines = [
-            f"user {pwd.getpwuid(os.geteuid()).pw_name}",  # started as root it would become another user, who may not read this folder
+            runs_as(),
             "per_listener_settings true",
             "persistence false",
             "log_dest stdout",

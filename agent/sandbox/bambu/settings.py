@@ -1,9 +1,9 @@
 """How one sandbox printer is to be."""
 
-import contextlib
-import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from agent.sandbox.ports import free_ports
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class Settings:
 
 def with_ports(settings: Settings) -> Settings:
     """Each port that is 0 replaced by a free one: mosquitto cannot choose for itself."""
-    names = ("mqtt_port", "ftps_port", "camera_port")
-    with contextlib.ExitStack() as probes:  # all at once, so that no port is chosen twice
-        free = {name: probes.enter_context(socket.create_server((settings.host, 0))) for name in names if not getattr(settings, name)}
-        ports = {name: probe.getsockname()[1] for name, probe in free.items()}
-    return replace(settings, **ports)
+    mqtt, ftps, camera = free_ports(settings.host, 3)
+    return replace(
+        settings,
+        mqtt_port=settings.mqtt_port or mqtt,
+        ftps_port=settings.ftps_port or ftps,
+        camera_port=settings.camera_port or camera,
+    )

@@ -1,13 +1,9 @@
-"""What a Klipper machine is configured with: printer.cfg, moonraker.conf, mosquitto.conf, and certificates of its own."""
+"""What a Klipper machine is configured with: printer.cfg, moonraker.conf and mosquitto.conf."""
 
-import datetime
-import ipaddress
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from agent.sandbox.klipper.settings import Settings
+from agent.sandbox.mosquitto import runs_as
 
 # Pins are the simulated controller's numbers. A heater's sensor is on the pin ten higher.
 NOZZLE_HEATER, BED_HEATER = 10, 11
@@ -183,14 +179,11 @@ force_logins: False
 enable_object_processing: False
 queue_gcode_uploads: False
 check_klipper_config_path: False
-[webcam cam]
-service: mjpegstreamer
-stream_url: {camera_url}/stream
-snapshot_url: {camera_url}/snapshot
+{webcam}
 [mqtt]
 address: 127.0.0.1
 port: {mqtt_port}
-username: moonraker
+username: {mqtt_user}
 password: {mqtt_password}
 instance_name: {instance}
 default_qos: 1
@@ -207,19 +200,16 @@ status_objects:
   heater_bed=temperature,target
 """
 _TRUSTED = "trusted_clients:\n  127.0.0.1"
+_WEBCAM = "[webcam cam]\nservice: mjpegstreamer\nstream_url: {url}/stream\nsnapshot_url: {url}/snapshot"
 
-# `user root`: started by root it would give up its rights, and could not read a test's folder. Started by anybody else it says nothing.
 _MOSQUITTO = """\
-user root
+{user}
 allow_anonymous false
-password_file {folder}/passwd
+password_file {passwords}
 persistence false
 log_dest stdout
 listener {port} 127.0.0.1
-listener {tls_port} 127.0.0.1
-certfile {folder}/server.pem
-keyfile {folder}/server.key
-tls_version tlsv1.2
+{extra}
 """
 
 
@@ -227,44 +217,18 @@ def printer_cfg(serial: Path, gcodes: Path) -> str:
     return _PRINTER.format(serial=serial, gcodes=gcodes)
 
 
-def moonraker_conf(
-    *, http_port: int, klippy_socket: Path, mqtt_port: int, mqtt_password: str, instance: str, camera_url: str, trusted: bool
-) -> str:
+def moonraker_conf(settings: Settings, *, klippy_socket: Path, mqtt_user: str, mqtt_password: str) -> str:
     return _MOONRAKER.format(
-        http_port=http_port,
+        http_port=settings.port,
         klippy_socket=klippy_socket,
-        mqtt_port=mqtt_port,
+        mqtt_port=settings.mqtt_port,
+        mqtt_user=mqtt_user,
         mqtt_password=mqtt_password,
-        instance=instance,
-        camera_url=camera_url,
-        trusted=_TRUSTED if trusted else "",
+        instance=settings.instance_name,
+        webcam=_WEBCAM.format(url=settings.camera_url) if settings.camera_url else "",
+        trusted=_TRUSTED if settings.trusted else "",
     )
 
 
-def mosquitto_conf(folder: Path, port: int, tls_port: int) -> str:
-    return _MOSQUITTO.format(folder=folder, port=port, tls_port=tls_port)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-
-
-def make_certificates(folder: Path) -> Path:
-    """A certificate authority that knows one server, for 127.0.0.1 and localhost. The authority's file, for a client to trust."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def builder(name: str, issuer: x509.Name | None, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer or subject).public_key(key.public_key())
-        made = made.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
-        made = made.not_valid_after(now + datetime.timedelta(days=2))
-        return made.add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-
-    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = builder("test authority", None, authority_key).sign(authority_key, hashes.SHA256())
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    server = builder("localhost", authority.subject, server_key).add_extension(names, critical=False).sign(authority_key, hashes.SHA256())
-    (folder / "ca.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.key").write_bytes(_key_pem(server_key))
-    return folder / "ca.pem"
+def mosquitto_conf(passwords: Path, port: int, extra: str) -> str:
+    return _MOSQUITTO.format(user=runs_as(), passwords=passwords, port=port, extra=extra)

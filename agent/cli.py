@@ -15,9 +15,10 @@ EXIT_CONFIG = 78
 _COMMANDS = {
     "run": "agent.commands.run:run",
     "check": "agent.commands.check:check",
-    "inspect": "agent.commands.models:inspect",
+    "inspect": "agent.commands.inspect:inspect",
     "quote": "agent.commands.models:quote",
     "slice": "agent.commands.models:slice_",
+    "profiles": "agent.commands.profiles:profiles",
     "orders": "agent.commands.look:orders",
     "printers": "agent.commands.look:printers",
     "offers": "agent.commands.look:offers",

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.config.model import AcceptanceSettings, HotFolderSettings, OperatorApiSettings, Settings
 from agent.config.printer import BambuSettings, MoonrakerSettings, OctoPrintSettings, PrinterSettings, VirtualSettings
 from agent.domain.errors import ConfigError
+from agent.domain.fit import Packaging
 from agent.domain.printer import PrinterFacts
 from agent.ledger.database import sqlite_url
 from agent.ledger.files import DiskStore
@@ -29,7 +30,10 @@ from agent.printers.bambu.printer import BambuPrinter
 from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
-from agent.slicers.plates import EDGE_MM
+from agent.slicers.cura.engine import CuraEngine
+from agent.slicers.engine import Engine
+from agent.slicers.plate_slicer import PlateSlicer
+from agent.slicers.plates import usable_mm
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from agent.slicers.prusaslicer import PrusaSlicer
 from agent.wire.mqtt import Broker
@@ -74,15 +78,29 @@ def profile_library(settings: Settings) -> ProfileLibrary:
     return ProfileLibrary(settings.slicing.profiles_dir or default_profiles_dir())
 
 
-def build_slicer(settings: Settings, profiles: ProfileLibrary, store: FileStore, work_dir: Path | None = None) -> PrusaSlicer:
-    return PrusaSlicer(
-        profiles,
-        store,
-        work_dir or slicing_dir(settings),
-        binary=settings.slicing.prusaslicer,
-        timeout_s=settings.slicing.timeout_s,
-        memory_bytes=settings.slicing.memory_mb * MB,
-    )
+def build_engines(settings: Settings) -> dict[str, Engine]:
+    """Every slicing program, by the name a printer's file gives. None of them need be installed."""
+    slicing = settings.slicing
+    return {"prusaslicer": PrusaSlicer(slicing.prusaslicer), "curaengine": CuraEngine(slicing.curaengine, slicing.cura_definitions)}
+
+
+def build_slicers(
+    settings: Settings, profiles: ProfileLibrary, store: FileStore, work_dir: Path | None = None
+) -> Mapping[str, PlateSlicer]:
+    """One a program that some printer names."""
+    used = {printer.slicer for printer in settings.printers}
+    return {
+        name: PlateSlicer(
+            engine,
+            profiles,
+            store,
+            work_dir or slicing_dir(settings),
+            timeout_s=settings.slicing.timeout_s,
+            memory_bytes=settings.slicing.memory_mb * MB,
+        )
+        for name, engine in build_engines(settings).items()
+        if name in used
+    }
 
 
 def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts:
@@ -93,13 +111,17 @@ def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts
             f'{printer.name}: bed_clearing = "automatic", and the profile {profile.name} does not say how the bed is cleared.',
             hint='Let its end code push the part off and describe that in profile.toml (clears_bed = "…"), or use "confirm".',
         )
-    width, depth, height = profile.bed_mm
+    if printer.slicer not in profile.slicers:
+        raise ConfigError(
+            f'{printer.name}: slicer = "{printer.slicer}", and the profile {profile.name} is for {" and ".join(profile.slicers)}.',
+            hint=f"Name one of those, or try a part by hand and add it to slicers in {profile.folder / 'profile.toml'}.",
+        )
     return PrinterFacts(
         name=printer.name,
         kind=printer.kind,
         profile=profile.name,
         slicer=printer.slicer,
-        bed_mm=(width - 2 * EDGE_MM, depth - 2 * EDGE_MM, height),
+        bed_mm=usable_mm(profile),
         nozzle_mm=profile.nozzle_mm,
         materials=printer.loaded(),
         profile_materials=profile.materials,
@@ -177,6 +199,7 @@ def policy_of(acceptance: AcceptanceSettings) -> Policy:
         infill_percent=(acceptance.infill_min_percent, acceptance.infill_max_percent),
         supports=frozenset(acceptance.supports),
         ask_about_instructions=acceptance.ask_about_instructions,
+        packagings=[Packaging(name=name, inner_mm=(x, y, z)) for name, (x, y, z) in acceptance.packagings.items()],
     )
 
 
@@ -187,16 +210,16 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
         store = file_store(settings)
         store.open()
         ledger = stack.enter_context(SqlLedger(ledger_url(settings)))
-        notifier = notifier_for(settings.notifications.addresses)
+        notifier = notifier_for(settings.notifications.addresses, store.path)
         stack.push_async_callback(notifier.aclose)
         shutil.rmtree(slicing_dir(settings), ignore_errors=True)  # of slicers that died with an earlier daemon
-        slicer = build_slicer(settings, profile_library(settings), store)
+        slicers = build_slicers(settings, profile_library(settings), store)
         yield Shop(
             ledger=ledger,
             store=store,
             marketplaces={market.name: await stack.enter_async_context(build_marketplace(market)) for market in settings.marketplaces},
             printers={name: await stack.enter_async_context(printer) for name, printer in build_printers(settings).items()},
-            slicers={"prusaslicer": slicer},
+            slicers=slicers,
             meshes=await stack.enter_async_context(ChildInspector(store, limits=mesh_limits(settings))),
             notifier=notifier,
             policy=policy_of(settings.acceptance),

@@ -19,11 +19,12 @@ from agent.domain.printer import PrinterState
 from agent.ledger.sql_ledger import SqlLedger
 from agent.meshes.limits import MB
 from agent.ports.printer import Printer
+from agent.slicers.engine import Engine
 from agent.wire.clock import is_synchronised
-from agent.wiring import build_marketplace, build_printers, build_slicer, facts_of, file_store, ledger_url, profile_library
+from agent.wiring import build_engines, build_marketplace, build_printers, facts_of, file_store, ledger_url, profile_library
 
 Level = Literal["ok", "warning", "error"]
-PROVEN_SLICER = "PrusaSlicer-2.5"
+PROVEN_SLICERS = ("PrusaSlicer-2.5", "CuraEngine-4.13")
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
@@ -68,7 +69,7 @@ def _config_mistakes(config: ConfigSource) -> Settings | list[Finding]:
 async def _collect(settings: Settings) -> list[Finding]:
     findings = [Finding("configuration", "ok", f"{len(settings.printers)} printers, {len(settings.marketplaces)} marketplaces")]
     findings += [Finding("configuration", "warning", warning) for warning in settings.warnings]
-    findings += [*_ledger(settings), *_disk(settings), *_slicer(settings), *_profiles(settings), *_clock()]
+    findings += [*_ledger(settings), *_disk(settings), *_slicers(settings), *_profiles(settings), *_clock()]
     findings += [finding async for finding in _printers(settings)]
     findings += [finding async for finding in _marketplaces(settings)]
     return findings
@@ -96,17 +97,23 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         yield _failed("disk", error)
 
 
-def _slicer(settings: Settings) -> Iterator[Finding]:
-    slicer = build_slicer(settings, profile_library(settings), file_store(settings))
+def _slicers(settings: Settings) -> Iterator[Finding]:
+    """Those that some printer names."""
+    engines = build_engines(settings)
+    for name in sorted({printer.slicer for printer in settings.printers}):
+        yield from _slicer(engines[name])
+
+
+def _slicer(engine: Engine) -> Iterator[Finding]:
     try:
-        version = slicer.version()
+        version = engine.version()
     except AgentError as error:
         yield _failed("slicer", error)
         return
-    yield Finding("slicer", "ok", f"{slicer.program}: {version}")
-    if not version.startswith(PROVEN_SLICER):
+    yield Finding("slicer", "ok", f"{engine.program}: {version}")
+    if not version.startswith(PROVEN_SLICERS):
         hint = "What it writes may not prove; orders then go on hold. See docs/slicing.md."
-        yield Finding("slicer", "warning", f"only {PROVEN_SLICER} was tried with this agent", hint)
+        yield Finding("slicer", "warning", f"only {' and '.join(PROVEN_SLICERS)} were tried with this agent", hint)
 
 
 def _profiles(settings: Settings) -> Iterator[Finding]:

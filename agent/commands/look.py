@@ -19,6 +19,8 @@ from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.printer import Printer
 from agent.wiring import build_printers, ledger_url
 
+_NEEDS_ATTENTION = "needs attention"
+"""Shown in place of offline: something answers there, and a person has to make sense of it."""
 _OFFER_STATES = (State.OFFERED, State.DECLINED, State.EXPIRED, State.LOST)
 
 
@@ -141,6 +143,8 @@ def _tell(order: Order, questions: Sequence[Question], events: Sequence[Event]) 
         for rule in order.dossier.decision.rules:
             mark = "[green]✓[/]" if rule.ok else "[red]✗[/]"
             console.print(f"{mark} {plain(f'{rule.printer} {rule.rule}: {rule.value} (limit: {rule.limit})'.strip())}")
+    for sentence in _advice(events):
+        console.print(f"[yellow]advice:[/] {plain(sentence)}")
     for plate in order.dossier.plates:
         proof = f"{len(plate.proof)} lines of proof hold" if plate.proved else "[red]not proved[/]"
         size = f"{plate.layers} layers, {plate.print_seconds / 60:.0f} min, {plate.filament_g:.1f} g"
@@ -150,6 +154,11 @@ def _tell(order: Order, questions: Sequence[Question], events: Sequence[Event]) 
         details = ", ".join(f"{key}={value}" for key, value in event.data.items() if isinstance(value, str | int | float) and value != "")
         story.add_row(f"{event.at.astimezone():%d %b %H:%M:%S}", event.kind, plain(details))
     console.print(story)
+
+
+def _advice(events: Sequence[Event]) -> list[str]:
+    """As it was last given: when the offer was decided, or when the models were checked."""
+    return next((event.data["advice"] for event in reversed(events) if "advice" in event.data), [])
 
 
 @click.command()
@@ -177,7 +186,7 @@ async def _observed(settings: Settings) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "kind": printer.facts.kind,
-                "state": observation.state,
+                "state": _NEEDS_ATTENTION if observation.needs_attention else observation.state,
                 "progress": f"{observation.progress:.0%}" if observation.busy else "",
                 "seconds_left": observation.seconds_left,
                 "bed": bed.state if bed else BedState.UNKNOWN,

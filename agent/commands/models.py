@@ -1,4 +1,4 @@
-"""`inspect`, `quote`, `slice`: what the agent makes of models, without any order."""
+"""`quote`, `slice`: what the agent makes of models, without any order."""
 
 import asyncio
 import os
@@ -18,11 +18,9 @@ from rich.progress import Progress as Bar
 from agent.commands.options import Command, ConfigSource, config_option, json_option, say_json, say_rows
 from agent.commands.workbench import Wish, Workbench, workbench
 from agent.domain.errors import Refused
-from agent.domain.mesh import MeshReport, Verdict
 from agent.domain.offer import Supports
 from agent.domain.plate import SlicedPlate
 from agent.domain.printer import PrinterFacts
-from agent.meshes.inspector import inspect_files
 from agent.ports.slicer import Progress
 
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -38,39 +36,6 @@ def _wish_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-@click.command()
-@_FILES
-@json_option
-def inspect(files: tuple[Path, ...], as_json: bool) -> None:
-    """The verdict on each STL: print, repaired (mended and verified), hold (a person must look), reject. Exit 1 for the last two."""
-    rows = asyncio.run(_verdicts(files))
-    if as_json:
-        say_json({"files": rows})
-    else:
-        for row in rows:
-            _tell_verdict(row)
-    raise click.exceptions.Exit(1 if any(row["verdict"] in (Verdict.HOLD, Verdict.REJECT) for row in rows) else 0)
-
-
-async def _verdicts(files: tuple[Path, ...]) -> list[dict[str, Any]]:
-    return [_verdict(path, report) async for path, report in inspect_files(files)]
-
-
-def _verdict(path: Path, report: MeshReport) -> dict[str, Any]:
-    facts = report.model_dump(mode="json", include={"sha256", "verdict", "reasons", "triangles", "volume_mm3", "shells", "seconds"})
-    box = [round(side, 3) for side in report.bounding_box_mm]
-    return {"file": str(path), **facts, "volume_mm3": round(report.volume_mm3, 1), "bounding_box_mm": box}
-
-
-def _tell_verdict(row: dict[str, Any]) -> None:
-    colors = {"print": "green", "repaired": "green", "hold": "yellow", "reject": "red"}
-    size = "×".join(f"{side:g}" for side in row["bounding_box_mm"])
-    facts = f"{row['triangles']:,} triangles, {size} mm, {row['volume_mm3'] / 1000:.2f} cm³" if row["triangles"] else ""
-    click.echo(f"{click.style(row['verdict'], fg=colors[row['verdict']])} {row['file']}  {facts}".rstrip())
-    for reason in row["reasons"]:
-        click.echo(f"    {reason['code']}: {reason['text']}")
 
 
 @click.command()

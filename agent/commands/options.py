@@ -5,14 +5,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from agent.config.load import load
-from agent.config.model import Settings
+if TYPE_CHECKING:
+    from agent.config.model import Settings
 
 _PLACES = (Path("config.toml"), Path("/etc/intagly-agent/config.toml"))
 
@@ -26,9 +26,16 @@ class ConfigSource:
     path: Path | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
 
-    def settings(self, *, needs_secrets: bool = True) -> Settings:
+    def file(self) -> Path | None:
+        """The one that was named, or the first of the usual ones that is there."""
+        return self.path or next((place for place in _PLACES if place.is_file()), None)
+
+    def settings(self, *, needs_secrets: bool = True) -> "Settings":
         """The configuration, or ConfigError with all its mistakes. What only looks into the ledger needs no tokens and keys."""
-        path = self.path or next((place for place in _PLACES if place.is_file()), None)
+        # Late: it takes half a second, and `inspect` needs none.
+        from agent.config.load import load  # noqa: PLC0415
+
+        path = self.file()
         if path is None:
             raise click.UsageError(f"No configuration: give --config FILE (looked for {' and '.join(str(place) for place in _PLACES)}).")
         return load(path, self.overrides, needs_secrets=needs_secrets)
@@ -74,7 +81,8 @@ def json_option(command: Command) -> Command:
 
 
 def say_json(document: object) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """A file's name may hold bytes that are no UTF-8; they come as JSON's own escapes."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace"))
 
 
 def table(*columns: str) -> Table:

@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from agent.domain.values import Color
 from agent.ledger.files import DiskStore
 from agent.meshes.inspector import ChildInspector
 from agent.ports.slicer import Progress, Slicer, SliceWork
-from agent.wiring import build_slicer, facts_of, mesh_limits, profile_library
+from agent.wiring import build_slicers, facts_of, mesh_limits, profile_library
 from agent.workflow.acceptance import printer_rules
 from agent.workflow.making import quote as quote_of
 from agent.workflow.making import settings_of
@@ -52,7 +52,7 @@ class Workbench:
     """Models on the bench and the printers that may make them."""
 
     store: DiskStore
-    slicer: Slicer
+    slicers: Mapping[str, Slicer]
     printers: Sequence[PrinterFacts]
     reports: dict[Path, MeshReport] = field(default_factory=dict)
     _sliced: dict[str, list[SlicedPlate]] = field(default_factory=dict)
@@ -91,9 +91,10 @@ class Workbench:
             for number, report in enumerate(self.reports.values(), start=1)
         ]
         work = SliceWork(parts=parts, settings=settings_of(wish.item(1, printer)), printer=printer)
-        key = self.slicer.key(work)
+        slicer = self.slicers[printer.slicer]
+        key = slicer.key(work)
         if key not in self._sliced:
-            self._sliced[key] = await self.slicer.slice(work, progress)
+            self._sliced[key] = await slicer.slice(work, progress)
         return self._sliced[key]
 
     def _cannot(self, printer: PrinterFacts, wish: Wish) -> list[str]:
@@ -114,11 +115,11 @@ async def workbench(settings: Settings, models: Sequence[Path]) -> AsyncIterator
         store.open()
         profiles = profile_library(settings)
         printers = [facts_of(printer, profiles) for printer in settings.printers]
-        slicer = build_slicer(settings, profiles, store, work_dir=Path(folder) / "slicing")
+        slicers = build_slicers(settings, profiles, store, work_dir=Path(folder) / "slicing")
         async with ChildInspector(store, limits=mesh_limits(settings)) as inspector:
-            bench = Workbench(store, slicer, printers)
+            bench = Workbench(store, slicers, printers)
             for model in models:
-                bench.reports[model] = await inspector.inspect(store.put(_content(model)))
+                bench.reports[model] = await inspector.inspect(store.put(_content(model)), model.name)
             yield bench
 
 
@@ -126,4 +127,5 @@ def _content(model: Path) -> bytes:
     try:
         return model.read_bytes()
     except OSError as error:
-        raise Refused(f"{model} cannot be read: {error.strerror}.", hint="Give the path of an STL.", code="unreadable") from error
+        hint = "Give the path of a model: STL, 3MF or OBJ."
+        raise Refused(f"{model} cannot be read: {error.strerror}.", hint=hint, code="unreadable") from error

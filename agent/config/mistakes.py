@@ -33,7 +33,9 @@ _EXPECTED = {
     "string_too_long": "text of at most {max_length} characters",
     "list_type": "a list in square brackets",
     "too_short": "at least {min_length} in the list",
+    "too_long": "at most {max_length} in the list",
     "model_type": "a table",
+    "dict_type": "a table",
     "model_attributes_type": "a table",
     "greater_than": "more than {gt:.12g}",
     "greater_than_equal": "at least {ge:.12g}",
@@ -41,7 +43,7 @@ _EXPECTED = {
     "less_than_equal": "at most {le:.12g}",
     "value_error": "{error}",
 }
-_TABLES_AND_LISTS = frozenset({"list_type", "model_type", "model_attributes_type"})
+_TABLES_AND_LISTS = frozenset({"list_type", "dict_type", "model_type", "model_attributes_type"})
 _MAY_BE_SECRET = frozenset({"urls", "token", "api_key", "password", "username"})
 
 

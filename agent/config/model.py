@@ -33,6 +33,8 @@ from agent.domain.offer import Supports
 from agent.notifiers.address import check_address
 from agent.workflow.acceptance import Mode
 
+Side = Annotated[Number, Field(gt=0, le=10_000)]
+
 
 class AgentSettings(Section):
     """The agent itself."""
@@ -101,7 +103,7 @@ class OperatorApiSettings(Section):
 
 
 class HotFolderSettings(Section):
-    """A folder that is watched: <name>.toml (an order) beside its STL files, or an STL alone, printed with the options below."""
+    """A folder that is watched: <name>.toml (an order) beside its models (STL, 3MF, OBJ), or a model alone, printed as told below."""
 
     kind: Literal["hot_folder"] = Field(description="operator_api | hot_folder")
     name: NameOption = Field(description="What this marketplace is called in orders and messages.", examples=["walk-in"])
@@ -109,11 +111,11 @@ class HotFolderSettings(Section):
         description="The folder; under systemd, one in data_dir. Files are moved away from it when they are taken.", examples=["inbox"]
     )
     still_s: Number = Field(2.0, ge=0.1, le=600, description="A file is taken once it has not changed for this long.")
-    material: str = Field("PLA", min_length=1, max_length=40, description="For an STL alone: its material.")
-    color: NamedColor = Field(ColorOption(name="black"), description="For an STL alone: its colour.")
-    infill_percent: Whole = Field(15, ge=0, le=100, description="For an STL alone: its infill.")
+    material: str = Field("PLA", min_length=1, max_length=40, description="For a model alone: its material.")
+    color: NamedColor = Field(ColorOption(name="black"), description="For a model alone: its colour.")
+    infill_percent: Whole = Field(15, ge=0, le=100, description="For a model alone: its infill.")
     supports: Supports = Field(
-        Supports.OPERATOR, description="For an STL alone: no | yes | operator (supports where the slicer finds them needed)."
+        Supports.OPERATOR, description="For a model alone: no | yes | operator (supports where the slicer finds them needed)."
     )
     accept_within_s: Number = Field(900.0, gt=0, le=604_800, description="How long an order may wait for an answer in mode ask.")
 
@@ -150,6 +152,13 @@ class AcceptanceSettings(Section):
     supports: list[Supports] = Field(list(Supports), min_length=1, description="Only orders whose answer about supports is one of these.")
     ask_about_instructions: bool = Field(True, description="A person is asked where the customer wrote special instructions.")
 
+    packagings: dict[NameOption, Annotated[list[Side], Field(min_length=3, max_length=3)]] = Field(
+        {},
+        description="The boxes and envelopes you send parts in, and what fits inside each, in mm, with the padding taken off. "
+        "An order with a part that goes into none of them is declined. Not set: not looked at.",
+        examples=[{"box-s": [150, 100, 80], "box-m": [250, 200, 150]}],
+    )
+
     @field_validator("infill_max_percent")
     @classmethod
     def _not_below_least(cls, value: int, info: ValidationInfo) -> int:
@@ -166,6 +175,12 @@ class SlicingSettings(Section):
     timeout_s: Number = Field(900.0, ge=1, le=86_400, description="A slicer that takes longer than this is ended.")
     memory_mb: Whole = Field(2048, ge=256, le=1_048_576, description="The most memory (address space) one slicer may have.")
     prusaslicer: str = Field("prusa-slicer", min_length=1, description="The PrusaSlicer program: a name on the PATH, or its whole path.")
+    curaengine: str = Field("CuraEngine", min_length=1, description="The CuraEngine program: a name on the PATH, or its whole path.")
+    cura_definitions: FolderOption | None = Field(
+        None,
+        description="The folder with Cura's definitions/ and extruders/. Not set: where Cura or scripts/cura-definitions.sh puts them.",
+        examples=["cura"],
+    )
     profiles_dir: FolderOption | None = Field(
         None,
         description="Your own slicer profiles, one folder a printer model. Not set: the ones that come with the agent.",

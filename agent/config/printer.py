@@ -32,7 +32,7 @@ class MaterialSettings(Section):
 class _PrinterFile(Section):
     name: NameOption = Field(description=_NAME, examples=["mk3s"])
     profile: NameOption = Field(description=_PROFILE, examples=["prusa-mk3s"])
-    slicer: Literal["prusaslicer"] = Field("prusaslicer", description="The only one in this version.")
+    slicer: Literal["prusaslicer", "curaengine"] = Field("prusaslicer", description="The program that makes its G-code.")
     bed_clearing: Literal["confirm", "automatic"] = Field(
         "confirm",
         description="confirm: a person says that the bed is free | automatic: the printer clears its own bed, "

@@ -37,7 +37,7 @@ class Quote(Value):
 
 
 class Decision(Value):
-    """The answer with everything it was made from. `printers`: item id -> the printers that can make it."""
+    """The answer with everything it was made from. `printers`: item id -> the printers that can make it. `advice` changed no answer."""
 
     answer: Answer
     rules: list[RuleResult]
@@ -45,3 +45,4 @@ class Decision(Value):
     quotes: list[Quote] = []
     reason: DeclineReason | None = None
     text: str = ""
+    advice: list[str] = []

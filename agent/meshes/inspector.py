@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import stat
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +16,14 @@ from agent.domain.errors import NeedsOperator
 from agent.domain.mesh import MeshReport, Reason, Verdict
 from agent.meshes.limits import Limits, size_problem
 from agent.meshes.process import Worker, WorkerLost
+from agent.meshes.views import VIEWS, View
 from agent.ports.files import FileStore
 
 _log = structlog.get_logger()
+
+_PICTURES_CPU_S, _PICTURES_WALL_S = 15, 30.0
+_AHEAD = 64
+"""Files of a list that are taken on while an earlier one is judged."""
 
 
 class ChildInspector:
@@ -46,40 +52,102 @@ class ChildInspector:
     def warm(self) -> None:
         self._worker.warm()
 
-    async def inspect(self, sha256: str) -> MeshReport:
+    async def inspect(self, sha256: str, name: str) -> MeshReport:
         """The verdict; for everything but a reject the canonical STL is in the store, dropped to the bed and centred on it."""
         output = self._store.new_temporary(".stl")
         try:
-            report, written = await _judged(self._worker, self._store.path(sha256), output, self._limits)
+            report, written = await _judged(self._worker, self._store.path(sha256), name, output, self._limits)
             canonical = await asyncio.to_thread(self._store.adopt, output) if written else ""
         finally:
             output.unlink(missing_ok=True)
         return report.model_copy(update={"sha256": sha256, "canonical_sha256": canonical})
 
+    async def pictures(self, mesh_sha256: str) -> dict[str, str]:
+        """By view the sha256 of a PNG in the store, of a canonical STL there. A picture is a help: what cannot be drawn, or finds no
+        room on the disk, is logged and left out."""
+        files = {view: self._store.new_temporary(".png") for view in VIEWS}
+        try:
+            drawn = await _drawn(self._worker, self._store.path(mesh_sha256), files, self._limits)
+            return {view: await asyncio.to_thread(self._store.adopt, files[view]) for view in drawn}
+        except NeedsOperator as error:
+            _log.warning("no_mesh_pictures", mesh=mesh_sha256, why=error.told())
+            return {}
+        finally:
+            for file in files.values():
+                file.unlink(missing_ok=True)
 
-async def inspect_files(paths: Iterable[Path], *, limits: Limits | None = None) -> AsyncIterator[tuple[Path, MeshReport]]:
-    """The verdict on each file, as they come; without a store, so no canonical STL is kept.
 
-    `sha256` is empty for what cannot be read or is too large to be.
+async def inspect_files(
+    paths: Iterable[Path], *, limits: Limits | None = None, workers: int = 1, pictures: Mapping[Path, Path] | None = None
+) -> AsyncGenerator[tuple[Path, MeshReport], None]:
+    """The verdict on each file, in their order, as they come; without a store, so no canonical STL is kept.
+
+    `workers`: how many are judged at once, each in a process of its own. `pictures`: by file, what its pictures are called up to the
+    view (`picture_file`); the report has those that were drawn. `sha256` is empty for what cannot be read or is too large to be.
     """
-    limits = limits or Limits()
-    worker = Worker(idle_s=60.0)
-    worker.warm()
+    free: asyncio.Queue[Worker] = asyncio.Queue()
+    for worker in [Worker(idle_s=60.0) for _ in range(workers)]:
+        worker.warm()
+        free.put_nowait(worker)
+
+    async def report(path: Path) -> MeshReport:
+        worker = await free.get()
+        try:
+            return await _report_of_file(worker, path, (pictures or {}).get(path), limits or Limits())
+        finally:
+            free.put_nowait(worker)
+
+    begun: deque[tuple[Path, asyncio.Task[MeshReport]]] = deque()
     try:
         for path in paths:
-            report, _ = await _judged(worker, path, None, limits)
-            digest = "" if _refused_by_size(path, limits) else await asyncio.to_thread(_sha256, path)
-            yield path, report.model_copy(update={"sha256": digest})
+            begun.append((path, asyncio.create_task(report(path))))
+            if len(begun) > _AHEAD:
+                first, task = begun.popleft()
+                yield first, await task
+        while begun:
+            first, task = begun.popleft()
+            yield first, await task
     finally:
-        await worker.close()
+        for _, task in begun:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in begun), return_exceptions=True)
+        for _ in range(workers):
+            await (await free.get()).close()
 
 
-async def _judged(worker: Worker, path: Path, output: Path | None, limits: Limits) -> tuple[MeshReport, bool]:
+def picture_file(stem: Path, view: str) -> Path:
+    return stem.with_name(f"{stem.name}-{view}.png")
+
+
+async def _report_of_file(worker: Worker, path: Path, stem: Path | None, limits: Limits) -> MeshReport:
+    if stem is None:
+        report, _ = await _judged(worker, path, path.name, None, limits)
+    else:
+        report = await _judged_and_drawn(worker, path, stem, limits)
+    digest = "" if _refused_by_size(path, limits) else await asyncio.to_thread(_sha256, path)
+    return report.model_copy(update={"sha256": digest})
+
+
+async def _judged_and_drawn(worker: Worker, path: Path, stem: Path, limits: Limits) -> MeshReport:
+    """The canonical STL lies beside the pictures for as long as they are drawn. Pictures that are not of this file do not stay."""
+    mesh, files = stem.with_name(f".{stem.name}.stl"), {view: picture_file(stem, view) for view in VIEWS}
+    try:
+        report, written = await _judged(worker, path, path.name, mesh, limits)
+        drawn = await _drawn(worker, mesh, files, limits) if written else []
+    finally:
+        mesh.unlink(missing_ok=True)
+    for view in files.keys() - set(drawn):
+        files[view].unlink(missing_ok=True)
+    return report.model_copy(update={"pictures": {view: await asyncio.to_thread(_sha256, files[view]) for view in drawn}})
+
+
+async def _judged(worker: Worker, path: Path, name: str, output: Path | None, limits: Limits) -> tuple[MeshReport, bool]:
     """The report without its hashes, and whether `output` was written."""
     started = time.perf_counter()
     report, written = _refused_by_size(path, limits), False
     if report is None:
-        answer = await _asked(worker, path, output, limits)
+        request = {"path": str(path.absolute()), "name": name, "output": str(output or ""), "limits": list(limits)}
+        answer = await _asked(worker, request, limits.wall_s)
         report, written = _read(answer, path), bool(answer.get("written"))
     return report.model_copy(update={"seconds": round(time.perf_counter() - started, 4)}), written
 
@@ -100,17 +168,26 @@ def _refused_by_size(path: Path, limits: Limits) -> MeshReport | None:
     return None if problem is None else _report(Verdict.REJECT, *problem)
 
 
-async def _asked(worker: Worker, path: Path, output: Path | None, limits: Limits) -> dict[str, Any]:
-    request = {"path": str(path.absolute()), "output": str(output or ""), "limits": list(limits)}
+async def _drawn(worker: Worker, mesh: Path, into: Mapping[View, Path], limits: Limits) -> list[View]:
+    """The views of a canonical STL that were drawn: all, or none where it took too much or the disk is full."""
+    frugal = limits._replace(cpu_s=min(limits.cpu_s, _PICTURES_CPU_S))
+    request = {"draw": str(mesh.absolute()), "into": {view: str(path.absolute()) for view, path in into.items()}, "limits": list(frugal)}
+    answer = await _asked(worker, request, _PICTURES_WALL_S)
+    if "drawn" not in answer:
+        _log.warning("no_mesh_pictures", mesh=str(mesh), why=answer)
+    return list(answer.get("drawn", []))
+
+
+async def _asked(worker: Worker, request: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
     try:
         try:
-            return await worker.ask(request, limits.wall_s)
+            return await worker.ask(request, wall_s)
         except WorkerLost as lost:
             # It was idle and left as it was asked, or the system ended it to get memory: the file is not to blame yet.
             _log.info("mesh_worker_lost", error=str(lost))
-            return await worker.ask(request, limits.wall_s)
+            return await worker.ask(request, wall_s)
     except TimeoutError:
-        return {"died": f"after {limits.wall_s:.0f} s"}
+        return {"died": f"after {wall_s:.0f} s"}
     except WorkerLost as lost:
         return {"lost": str(lost)}
 

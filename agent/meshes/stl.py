@@ -12,43 +12,23 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from agent.meshes.limits import MB, Limits, size_problem
+from agent.meshes.limits import MB, Limits, count_problem, size_problem
+from agent.meshes.reading import FAR_MM, UnreadableModel, kind_of, position_problem
 
 Corners = npt.NDArray[np.float32]
 """Triangles as (n, 3, 3): facet, corner, x/y/z in mm."""
 
-FAR_MM = 1e5
-"""Farther out float32 moves in steps of 0.01 mm and more: the shape is lost."""
-
 _ABSURDLY_SMALL = 1e-12
 _HEAD = 4096
+_AT_ONCE = 1 << 14
+"""Facets. A block stays in the processor's cache; a large file's records would take more memory than its corners."""
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-_MAGIC = (
-    (b"PK\x03\x04", "a ZIP archive (3MF files are ZIP archives too)"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"ISO-10303-21", "a STEP file"),
-    (b"glTF", "a glTF file"),
-    (b"ply\n", "a PLY file"),
-    (b"ply\r", "a PLY file"),
-    (b"%PDF", "a PDF document"),
-    (b"\x89PNG", "a picture (PNG)"),
-    (b"\xff\xd8\xff", "a picture (JPEG)"),
-    (b"\xff\xfe", "text in UTF-16"),
-    (b"\xfe\xff", "text in UTF-16"),
-)
-_MARKUP = re.compile(rb"\s*<(!doctype|html|\?xml|svg|!--)", re.IGNORECASE)
 _ASCII_WORD = re.compile(rb"\bfacet\b|(?:^|[\r\n])\s*endsolid\b", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
-class UnreadableStl(Exception):
-    """The file is no STL that can be used. `code` is for programs, the message for the customer."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+class UnreadableStl(UnreadableModel):
+    """The file is no STL that can be used."""
 
 
 def read_stl(path: Path, limits: Limits) -> Corners:
@@ -68,7 +48,7 @@ def read_stl(path: Path, limits: Limits) -> Corners:
 
 
 def _too_many(facets: int, limits: Limits) -> UnreadableStl:
-    return UnreadableStl("TOO_MANY_FACETS", f"The model has {facets:,} triangles; up to {limits.max_facets:,} are taken.")
+    return UnreadableStl(*count_problem(facets, limits))
 
 
 # --- what is it --------------------------------------------------------------------------------------------------
@@ -86,11 +66,9 @@ def _announced(head: bytes, size: int) -> int | None:
 
 
 def _refuse_other_formats(head: bytes) -> None:
-    for magic, name in _MAGIC:
-        if head.startswith(magic):
-            raise UnreadableStl("NOT_STL", f"This is {name}, not an STL file.")
-    if _MARKUP.match(head):
-        raise UnreadableStl("NOT_STL", "This is a web page or an XML file, not an STL file; the download may have failed.")
+    kind = kind_of(head)
+    if kind is not None:
+        raise UnreadableStl("NOT_STL", f"This is {kind}, not an STL file.")
     if not head.strip(b"\0"):
         raise UnreadableStl("NOT_STL", "The file begins with nothing but zeros; the upload or the export failed.")
 
@@ -124,13 +102,18 @@ def _binary_of_odd_length(head: bytes, size: int, facets: int) -> int:
 
 # --- binary ------------------------------------------------------------------------------------------------------
 def _read_binary(path: Path, facets: int, size: int) -> Corners:
-    records = np.fromfile(path, _FACET, facets, offset=84)
-    if len(records) != facets:
-        raise UnreadableStl(
-            "TRUNCATED", f"The file was cut off while it was read: {len(records):,} of {facets:,} triangles in {size:,} bytes."
-        )
-    _refuse_noise(records[:1000])
-    corners = np.ascontiguousarray(records["corners"])
+    corners = np.empty((facets, 3, 3), np.float32)
+    with path.open("rb") as file:
+        file.seek(84)
+        for start in range(0, facets, _AT_ONCE):
+            part = corners[start : start + _AT_ONCE]
+            records = np.fromfile(file, _FACET, len(part))
+            if len(records) != len(part):
+                text = f"The file was cut off while it was read: {start + len(records):,} of {facets:,} triangles in {size:,} bytes."
+                raise UnreadableStl("TRUNCATED", text)
+            if start == 0:
+                _refuse_noise(records[:1000])
+            part[:] = records["corners"]
     _refuse_wild(corners)
     return corners
 
@@ -144,18 +127,17 @@ def _refuse_noise(records: npt.NDArray[np.void]) -> None:
 
 
 def _refuse_wild(corners: npt.NDArray[np.floating]) -> None:
-    """Every coordinate must be a number and near enough. The extremes tell, and cost no memory: NaN and infinity run through them."""
-    low, high = float(corners.min()), float(corners.max())
-    if not np.isfinite([low, high]).all():
-        raise UnreadableStl("NONFINITE", "A corner of the model has no position (not a number, or infinite).")
-    if max(-low, high) > FAR_MM:
-        raise UnreadableStl("RANGE", "A corner of the model lies more than 100 m from the origin; so far out its shape cannot be told.")
+    problem = position_problem(corners)
+    if problem is not None:
+        raise UnreadableStl(*problem)
 
 
 # --- ASCII -------------------------------------------------------------------------------------------------------
 _WORDS = (b"facet", b"normal", None, None, None, b"outer", b"loop", *(b"vertex", None, None, None) * 3, b"endloop", b"endfacet")
 """One facet, word by word; None stands for a number."""
-_NUMBERS = [n for n, word in enumerate(_WORDS) if word is None][3:]
+_NORMAL, _NUMBERS = (2, 3, 4), [n for n, word in enumerate(_WORDS) if word is None][3:]
+_KEYWORDS = {b"solid", b"endsolid", *(word for word in _WORDS if word)}
+"""A normal may be anything else: “1.#QNAN” comes from a real exporter."""
 _AFTER_END = re.compile(rb"(endloop|endfacet)\b[^\n]*")
 _SPACE = re.compile(rb"\s*")
 _LONGEST_NUMBER = 64
@@ -195,6 +177,8 @@ def _bodies(data: bytes) -> list[tuple[int, int]]:
         end = data.find(b"endsolid", start)
         if end < 0:
             raise _bad("“endsolid” is missing; the file may have been cut off")
+        if not (data[end - 1 : end] + (data[end + 8 : end + 9] or b" ")).isspace():
+            raise _bad("“endsolid” is no word of its own")
         if end - start > 1:
             spans.append((start, end))
         at = _skip_space(data, _line_end(data, end))
@@ -249,7 +233,9 @@ def _keeps_format(words: list[bytes]) -> bool:
     if len(words) % step:
         return False
     facets = len(words) // step
-    return all(words[place::step].count(word) == facets for place, word in enumerate(_WORDS) if word is not None)
+    if not all(words[place::step].count(word) == facets for place, word in enumerate(_WORDS) if word is not None):
+        return False
+    return all(_KEYWORDS.isdisjoint(words[place::step]) for place in _NORMAL)
 
 
 def _numbers(words: list[bytes]) -> list[float]:
@@ -262,8 +248,10 @@ def _numbers(words: list[bytes]) -> list[float]:
 # --- writing -----------------------------------------------------------------------------------------------------
 def write_canonical(path: Path, corners: Corners) -> None:
     """A binary STL with a fixed header, zero normals and zero attributes: the same triangles are always the same bytes. Raises OSError."""
-    records = np.zeros(len(corners), _FACET)
-    records["corners"] = corners
+    records = np.zeros(min(len(corners), _AT_ONCE), _FACET)
     with path.open("wb") as file:
         file.write(b"intagly-agent canonical".ljust(80, b"\0") + struct.pack("<I", len(corners)))
-        records.tofile(file)
+        for start in range(0, len(corners), _AT_ONCE):
+            part = corners[start : start + _AT_ONCE]
+            records["corners"][: len(part)] = part
+            records[: len(part)].tofile(file)

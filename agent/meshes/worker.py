@@ -4,8 +4,11 @@ It imports numpy once and forks for every file, so one file cannot poison the ne
 limits before it opens anything. The worker leaves when it had nothing to do for a while, at the end of its input, and when its
 parent dies; a daemon that waits for orders carries none of its weight.
 
-→ {"path", "output", "limits": […]}            a file to read, where the canonical STL goes ("" for nowhere), a Limits
+→ {"path", "name", "output", "limits": […]}    a file to read, what its sender calls it, where the canonical STL goes ("" for
+                                               nowhere), a Limits
 ← {"verdict", "reasons", "triangles", …}       as in MeshReport; "written" tells whether there is a canonical STL
+→ {"draw", "into", "limits": […]}              a canonical STL, and for each view where its picture goes
+← {"drawn": [view, …]}
 ← {"died": code} · {"unreadable": why} · {"disk_full": why}
 """
 
@@ -20,9 +23,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agent.meshes.advice import stance
 from agent.meshes.checks import Judgement, judge
+from agent.meshes.formats import read_model
 from agent.meshes.limits import Limits
-from agent.meshes.stl import UnreadableStl, read_stl, write_canonical
+from agent.meshes.picture import render
+from agent.meshes.reading import UnreadableModel
+from agent.meshes.stl import read_stl, write_canonical
+from agent.meshes.views import SIZE_PX, View
 
 OUT_OF_MEMORY = 77
 """Exit code of a fork whose allocation failed; negative codes are signals."""
@@ -45,7 +53,7 @@ def main() -> None:
         line = sys.stdin.buffer.readline()
         if not line:
             return
-        _say(_judge_in_fork(json.loads(line), libc))
+        _say(_in_fork(json.loads(line), libc))
 
 
 def _say(answer: dict[str, Any]) -> None:
@@ -53,7 +61,7 @@ def _say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _judge_in_fork(request: dict[str, Any], libc: ctypes.CDLL) -> dict[str, Any]:
+def _in_fork(request: dict[str, Any], libc: ctypes.CDLL) -> dict[str, Any]:
     here, there = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -74,7 +82,7 @@ def _run_fork(request: dict[str, Any], pipe: int) -> None:
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
     try:
-        answer = _answer(Path(request["path"]), request["output"], limits)
+        answer = _work(request, limits)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     os.write(pipe, json.dumps(answer).encode())
@@ -93,21 +101,35 @@ def _limit(limits: Limits) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def _answer(path: Path, output: str, limits: Limits) -> dict[str, Any]:
+def _work(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     try:
-        corners = read_stl(path, limits)
-    except UnreadableStl as refused:
-        return {"verdict": "reject", "reasons": [{"code": refused.code, "text": str(refused)}]}
-    except OSError as error:
-        return {"unreadable": error.strerror or str(error)}
-    judgement = judge(corners, limits.max_shells)
-    del corners
-    try:
-        return {**_told(judgement), "written": _written(judgement, output)}
+        if "draw" in request:
+            return {"drawn": _drawn(Path(request["draw"]), request["into"], limits)}
+        return _answer(Path(request["path"]), request["name"], request["output"], limits)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return {"disk_full": error.strerror}
         raise
+
+
+def _drawn(mesh: Path, into: dict[View, str], limits: Limits) -> list[View]:
+    corners = read_stl(mesh, limits)
+    for view, output in into.items():
+        Path(output).write_bytes(render(corners, view, SIZE_PX))
+    return list(into)
+
+
+def _answer(path: Path, name: str, output: str, limits: Limits) -> dict[str, Any]:
+    try:
+        model = read_model(path, name, limits)
+    except UnreadableModel as refused:
+        return {"verdict": "reject", "reasons": [{"code": refused.code, "text": str(refused)}]}
+    except OSError as error:
+        return {"unreadable": error.strerror or str(error)}
+    judgement = judge(model.corners, limits.max_shells)
+    judgement = judgement._replace(findings=[*model.findings, *judgement.findings])
+    del model
+    return {**_told(judgement), "written": _written(judgement, output)}
 
 
 def _told(judgement: Judgement) -> dict[str, Any]:
@@ -118,7 +140,15 @@ def _told(judgement: Judgement) -> dict[str, Any]:
         "bounding_box_mm": judgement.box_mm,
         "volume_mm3": judgement.volume_mm3,
         "shells": judgement.shells,
+        "stance": _stance(judgement),
     }
+
+
+def _stance(judgement: Judgement) -> dict[str, float] | None:
+    """A person looks at what is held, and its surface may be open: nothing is advised there."""
+    if judgement.corners is None or judgement.verdict not in ("print", "repaired"):
+        return None
+    return stance(judgement.corners, judgement.box_mm[2])._asdict()
 
 
 def _written(judgement: Judgement, output: str) -> bool:

@@ -12,9 +12,18 @@ class MeshInspector(Protocol):
         """Get ready in the background: work is coming. Cheap, repeatable, never waits."""
         ...
 
-    async def inspect(self, sha256: str) -> MeshReport:
+    async def inspect(self, sha256: str, name: str) -> MeshReport:
         """The verdict on a file of the store. For print and repaired, the canonical STL is put into the store as well.
 
+        `name`: what whoever sent the file calls it, anything at all. Its ending tells which format was meant.
+
         Never raises for what the file holds; NeedsOperator where the disk is full.
+        """
+        ...
+
+    async def pictures(self, mesh_sha256: str) -> dict[str, str]:
+        """Pictures of a canonical STL of the store: by view ("isometric", "top") the sha256 of a PNG, put into the store as well.
+
+        Never raises: empty where it cannot be drawn.
         """
         ...

@@ -6,10 +6,14 @@ from datetime import datetime, time
 from enum import StrEnum
 
 from agent.domain.decision import Answer, Decision, Quote, RuleResult
+from agent.domain.fit import Packaging, Sides, fits_on_another_side, lie, sides
 from agent.domain.mesh import MeshReport, Verdict
 from agent.domain.offer import DeclineReason, Item, Offer, Supports
 from agent.domain.printer import PrinterFacts
 from agent.domain.values import Money
+from agent.workflow.advice import advice
+
+_Size = Sides | None
 
 
 class Mode(StrEnum):
@@ -34,6 +38,7 @@ class Policy:
     infill_percent: tuple[int, int] = (0, 100)
     supports: frozenset[Supports] = field(default_factory=lambda: frozenset(Supports))
     ask_about_instructions: bool = True
+    packagings: Sequence[Packaging] = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,12 @@ class Situation:
 
 def decide(situation: Situation, policy: Policy) -> Decision:
     """Every rule over every printer, then the answer. In mode ask the answer is the person's, with this as advice."""
-    rules = [*_offer_rules(situation, policy), *_mesh_rules(situation), *_quote_rules(situation, policy)]
+    rules = [
+        *_offer_rules(situation, policy),
+        *_mesh_rules(situation),
+        *_quote_rules(situation, policy),
+        *_packaging_rules(situation, policy),
+    ]
     makers, printer_rules = _who_can_make(situation)
     printer_rules += _filament_rules(situation, makers)
     rules += printer_rules
@@ -64,6 +74,7 @@ def decide(situation: Situation, policy: Policy) -> Decision:
         quotes=list(situation.quotes),
         reason=failed[0].reason if failed else None,
         text=text or "; ".join(_doubts(situation, policy)),
+        advice=advice(situation.offer, situation.meshes),
     )
 
 
@@ -193,6 +204,20 @@ def _quote_rules(situation: Situation, policy: Policy) -> list[RuleResult]:
     return rules
 
 
+def _packaging_rules(situation: Situation, policy: Policy) -> list[RuleResult]:
+    """Each item alone, where packagings were named."""
+    items = situation.offer.items if policy.packagings else []
+    return [_packaging_rule(item, size_of(item, situation.meshes), policy.packagings) for item in items]
+
+
+def _packaging_rule(item: Item, size: _Size, packagings: Sequence[Packaging]) -> RuleResult:
+    holding = [packaging.name for packaging in packagings if size is None or packaging.holds(size)]
+    limit = ", ".join(f"{packaging.name} {sides(packaging.inner_mm)}" for packaging in packagings)
+    return RuleResult(
+        rule=f"packaging for {item.item_id}", value=_told(size), limit=limit, ok=bool(holding), reason=DeclineReason.DOES_NOT_FIT_PACKAGE
+    )
+
+
 def _who_can_make(situation: Situation) -> tuple[dict[str, list[str]], list[RuleResult]]:
     """For each item the printers that can make it, and every rule of every printer."""
     makers: dict[str, list[str]] = {}
@@ -236,12 +261,12 @@ def _filament_rules(situation: Situation, makers: dict[str, list[str]]) -> list[
     return rules
 
 
-def printer_rules(item: Item, printer: PrinterFacts, size: "_Size") -> list[RuleResult]:
+def printer_rules(item: Item, printer: PrinterFacts, size: _Size) -> list[RuleResult]:
     """Whether this printer can make this item of that size (mm, None: not known), rule by rule."""
     return [rule(item, printer, size) for rule in _PRINTER_RULES]
 
 
-def size_of(item: Item, meshes: Mapping[str, MeshReport]) -> tuple[float, float, float] | None:
+def size_of(item: Item, meshes: Mapping[str, MeshReport]) -> Sides | None:
     """The item's box in mm: measured where the file was read, else as the marketplace says, else unknown."""
     report = meshes.get(item.file_id)
     if report is not None and report.triangles:
@@ -250,9 +275,6 @@ def size_of(item: Item, meshes: Mapping[str, MeshReport]) -> tuple[float, float,
         x, y, z = item.bounding_box_mm
         return x, y, z
     return None
-
-
-_Size = tuple[float, float, float] | None
 
 
 def _material(item: Item, printer: PrinterFacts, _size: _Size) -> RuleResult:
@@ -277,14 +299,26 @@ def _profile(item: Item, printer: PrinterFacts, _size: _Size) -> RuleResult:
 
 
 def _fits(_item: Item, printer: PrinterFacts, size: _Size) -> RuleResult:
-    bed = printer.bed_mm
-    limit = "×".join(f"{side:.0f}" for side in bed) + " mm"
-    if size is None:
-        return RuleResult(rule="fits the bed", printer=printer.name, value="size not known before acceptance", limit=limit, ok=True)
-    x, y, z = size
-    ok = z <= bed[2] and ((x <= bed[0] and y <= bed[1]) or (y <= bed[0] and x <= bed[1]))
-    value = "×".join(f"{side:.1f}" for side in size) + " mm"
-    return RuleResult(rule="fits the bed", printer=printer.name, value=value, limit=limit, ok=ok, reason=DeclineReason.TOO_BIG)
+    return fits_bed(printer, size)
+
+
+def fits_bed(printer: PrinterFacts, size: _Size) -> RuleResult:
+    """As it stands or turned about z. Placing (slicers/plates.py) turns it the same way."""
+    value, ok = _told(size), True
+    if size is not None:
+        lies = lie(size, printer.bed_mm)
+        ok = lies is not None
+        if lies is not None and lies.turned_deg:
+            value += f" turned by {lies.turned_deg:.0f}°"
+        elif not ok and fits_on_another_side(size, printer.bed_mm):
+            value += ", fits only on another side"
+    return RuleResult(
+        rule="fits the bed", printer=printer.name, value=value, limit=sides(printer.bed_mm), ok=ok, reason=DeclineReason.TOO_BIG
+    )
+
+
+def _told(size: _Size) -> str:
+    return "size not known before acceptance" if size is None else sides(size)
 
 
 def _layer(item: Item, printer: PrinterFacts, _size: _Size) -> RuleResult:

@@ -1,5 +1,6 @@
 """Fetch, check, slice: the same work whether it is done for a quote or for an order, and never done twice."""
 
+import asyncio
 from collections.abc import Sequence
 from itertools import count
 
@@ -36,7 +37,7 @@ async def fetched(order: Order, shop: Shop) -> Dossier:
             )
         if not shop.store.has(file.sha256):
             shop.store.require_room()
-            temporary = shop.store.new_temporary(".stl")
+            temporary = shop.store.new_temporary(".model")
             try:
                 await market.fetch(dossier.offer.offer_id, remote_id, file.file_id, temporary, shop.largest_file_bytes)
                 shop.store.adopt(temporary, file.sha256)
@@ -51,8 +52,28 @@ async def inspected(dossier: Dossier, shop: Shop) -> Dossier:
     meshes = dict(dossier.meshes)
     for file_id, sha256 in dossier.files.items():
         if file_id not in meshes:
-            meshes[file_id] = await shop.meshes.inspect(sha256)
+            meshes[file_id] = await shop.meshes.inspect(sha256, dossier.offer.file(file_id).name)
     return dossier.model_copy(update={"meshes": meshes})
+
+
+async def pictured(dossier: Dossier, shop: Shop) -> Dossier:
+    """The dossier with pictures of every model that has a mesh, as far as they can be drawn."""
+    meshes = dict(dossier.meshes)
+    for file_id, report in dossier.meshes.items():
+        if report.canonical_sha256 and not report.pictures:
+            meshes[file_id] = report.model_copy(update={"pictures": await shop.meshes.pictures(report.canonical_sha256)})
+    return dossier.model_copy(update={"meshes": meshes})
+
+
+async def made(dossier: Dossier, shop: Shop) -> Dossier:
+    """The dossier with its plates, and with pictures of its models: they are drawn while the slicer works, so they take no time."""
+    drawing = asyncio.create_task(pictured(dossier, shop))
+    try:
+        plates = await sliced(dossier, shop)
+        return (await drawing).model_copy(update={"plates": plates})
+    finally:
+        drawing.cancel()
+        await asyncio.wait([drawing])
 
 
 def settings_of(item: Item) -> PrintSettings:
@@ -120,7 +141,7 @@ async def sliced(dossier: Dossier, shop: Shop) -> list[SlicedPlate]:
 async def _sliced_by_first_able(
     settings: PrintSettings, parts: list[Part], able: list[PrinterFacts], number: int, shop: Shop
 ) -> list[SlicedPlate]:
-    """Each profile is tried once: the same profile makes the same G-code. Where all refuse, the first one's words are told."""
+    """Each profile is tried once with each slicer: the same two make the same G-code. Where all refuse, the first one's words are told."""
     refusals: list[Refused] = []
     for facts in _one_a_profile(able):
         try:
@@ -131,9 +152,9 @@ async def _sliced_by_first_able(
 
 
 def _one_a_profile(able: Sequence[PrinterFacts]) -> list[PrinterFacts]:
-    first: dict[str, PrinterFacts] = {}
+    first: dict[tuple[str, str], PrinterFacts] = {}
     for facts in able:
-        first.setdefault(facts.profile, facts)
+        first.setdefault((facts.slicer, facts.profile), facts)
     return list(first.values())
 
 

@@ -18,6 +18,7 @@ from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
 from agent.workflow import making, plates, submission
 from agent.workflow.acceptance import Mode, Situation, decide
+from agent.workflow.advice import advice, unpackable
 from agent.workflow.hold import answered_hold
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, RETRY, Go, Hold, Outcome, Wait
@@ -77,8 +78,8 @@ async def _quoted(order: Order, shop: Shop, budget_s: float) -> tuple[Dossier, Q
         async with asyncio.timeout(budget_s):
             dossier = await making.inspected(await making.fetched(order, shop), shop)
             if any(report.verdict in (Verdict.REJECT, Verdict.HOLD) for report in dossier.meshes.values()):
-                return dossier, making.estimate(dossier)
-            dossier = dossier.model_copy(update={"plates": await making.sliced(dossier, shop)})
+                return await making.pictured(dossier, shop), making.estimate(dossier)
+            dossier = await making.made(dossier, shop)
             return dossier, making.quote(dossier.plates)
     except TimeoutError:
         return dossier, making.estimate(dossier)
@@ -147,9 +148,9 @@ async def _ask_about_offer(order: Order, shop: Shop, left_s: float) -> Outcome:
     decision = order.dossier.decision
     question = shop.ledger.question(order.id, Step.OFFER)
     if question is None:
-        advice = f"Advice: {'decline' if decision and decision.reason else 'accept'}. {decision.text if decision else ''}"
         offer = order.dossier.offer
-        text = f"Offer {order.id} ({offer.offer_id} from {order.marketplace}), {offer.payout}, {left_s / 60:.0f} minutes left. {advice}"
+        text = f"Offer {order.id} ({offer.offer_id} from {order.marketplace}), {offer.payout}, {left_s / 60:.0f} minutes left. "
+        text += _advised(decision) if decision else ""
         shop.ledger.ask(order, NewQuestion(step=Step.OFFER, text=text, choices={"accept": "make it", "decline": "leave it to another"}))
         await shop.notifier.notify(
             Notice(event="offer_asks", title="An offer waits for you", text=text, urgency=Urgency.ACT, order_id=order.id)
@@ -162,6 +163,12 @@ async def _ask_about_offer(order: Order, shop: Shop, left_s: float) -> Outcome:
     reason = (decision.reason if decision else None) or DeclineReason.OTHER
     said = Decision(answer=Answer.DECLINE, rules=[], reason=reason, text="declined by the operator")
     return await _decline(order, said, shop)
+
+
+def _advised(decision: Decision) -> str:
+    """For the person who answers."""
+    answer = "decline" if decision.reason else "accept"
+    return " ".join([f"Advice: {answer}.", *filter(None, [decision.text]), *decision.advice])
 
 
 # --- 2 download ---------------------------------------------------------------------------------------------
@@ -180,8 +187,9 @@ async def fetched(order: Order, shop: Shop) -> Outcome:
     if Verdict.REJECT in verdicts.values():
         return await _report_bad_files(order, dossier, shop)
     if Verdict.HOLD in verdicts.values():
-        return _ask_about_meshes(dossier)
-    return Go(State.CHECKED, "checked", {"verdicts": verdicts}, dossier)
+        return _ask_about_meshes(await making.pictured(dossier, shop))
+    advised = [*advice(dossier.offer, dossier.meshes), *unpackable(dossier.offer, dossier.meshes, shop.policy.packagings)]
+    return Go(State.CHECKED, "checked", {"verdicts": verdicts, "advice": advised}, dossier)
 
 
 def _reasons(dossier: Dossier, verdict: Verdict) -> str:
@@ -200,7 +208,9 @@ async def _report_bad_files(order: Order, dossier: Dossier, shop: Shop) -> Outco
 
 def _ask_about_meshes(dossier: Dossier) -> Outcome:
     text = f"A model needs your eye before it is printed. {_reasons(dossier, Verdict.HOLD)}"
-    return Hold("mesh_hold", text, {"print": "print it as it is", **CANCEL}, dossier=dossier)
+    held = (report.pictures.get("isometric", "") for report in dossier.meshes.values() if report.verdict is Verdict.HOLD)
+    picture = next(filter(None, held), "")
+    return Hold("mesh_hold", text, {"print": "print it as it is", **CANCEL}, dossier=dossier, picture=picture)
 
 
 # --- 3 slice ------------------------------------------------------------------------------------------------
@@ -210,7 +220,7 @@ async def checked(order: Order, shop: Shop) -> Outcome:
     """Leaves when every plate has G-code that proves to be the order. G-code that does not is never sent."""
     dossier = order.dossier
     if not dossier.plates or not all(plate.proved and shop.store.has(plate.gcode_sha256) for plate in dossier.plates):
-        dossier = dossier.model_copy(update={"plates": await making.sliced(dossier, shop)})
+        dossier = await making.made(dossier, shop)
     quote = making.quote(dossier.plates)
     if not quote.ok:
         text = f"The G-code does not prove to be the order, so nothing was sent to a printer: {'; '.join(quote.reasons)}"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.config.mistakes import BadConfiguration, Mistake
 from agent.config.places import line_of, lines_of, place
 from agent.domain.errors import ConfigError
+from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from tests.config.folder import HOT, MARKETPLACE, VIRTUAL, Folder
 
 NAME = "a name of up to 64 letters, digits, '.', '_' and '-'"
@@ -22,7 +23,7 @@ IN_CONFIG = {
     ),
     "unknown option": (
         "[slicing]\nwokers = 2\n",
-        "line 2: [slicing] wokers: expected one of workers, timeout_s, memory_mb, prusaslicer, profiles_dir; "
+        "line 2: [slicing] wokers: expected one of workers, timeout_s, memory_mb, prusaslicer, curaengine, cura_definitions, profiles_dir; "
         "found an unknown option — did you mean workers?",
     ),
     "not like any": (
@@ -168,7 +169,7 @@ IN_PRINTER = {
     ),
     "a slicer of a later version": (
         VIRTUAL + 'slicer = "orcaslicer"\n',
-        ', line 4: slicer: expected "prusaslicer"; found "orcaslicer", which is not in this version',
+        ', line 4: slicer: expected "prusaslicer" or "curaengine"; found "orcaslicer", which is not in this version',
     ),
     "a bed that does what": (
         VIRTUAL + 'bed_clearing = "auto"\n',
@@ -176,7 +177,7 @@ IN_PRINTER = {
     ),
     "no such profile": (
         VIRTUAL.replace("ender3", "ender-3"),
-        ", line 3: profile: expected one of bambu-p1s, ender3, generic-marlin, prusa-mk3s, voron-v0; "
+        f", line 3: profile: expected one of {', '.join(ProfileLibrary(default_profiles_dir()).names())}; "
         'found "ender-3" — did you mean ender3?',
     ),
     "in the second spool": (

@@ -59,14 +59,14 @@ async def gone(pid: int) -> None:
 
 async def running_worker(inspector: ChildInspector, sha256: str) -> int:
     """Its pid, after it has judged a file."""
-    await inspector.inspect(sha256)
+    await inspector.inspect(sha256, "model.stl")
     assert inspector.worker_pid is not None
     return inspector.worker_pid
 
 
 # --- verdicts ----------------------------------------------------------------------------------------------------------
 async def test_a_good_file_is_printed_from_the_canonical_file_in_the_store(store: DiskStore, inspector: MeshInspector, cube: str) -> None:
-    report = await inspector.inspect(cube)
+    report = await inspector.inspect(cube, "model.stl")
     assert told(report) == (Verdict.PRINT, [])
     assert report.sha256 == cube
     assert (report.triangles, report.bounding_box_mm, report.shells) == (12, (20, 20, 20), 1)
@@ -76,30 +76,30 @@ async def test_a_good_file_is_printed_from_the_canonical_file_in_the_store(store
 
 
 async def test_a_canonical_file_is_its_own_canonical_file(store: DiskStore, inspector: ChildInspector) -> None:
-    first = await inspector.inspect(store.put(models.ascii_stl(models.moved(models.demo_part(), 0.1, 77.7, -3))))
-    again = await inspector.inspect(first.canonical_sha256)
+    first = await inspector.inspect(store.put(models.ascii_stl(models.moved(models.demo_part(), 0.1, 77.7, -3))), "model.stl")
+    again = await inspector.inspect(first.canonical_sha256, "model.stl")
     assert again.canonical_sha256 == first.canonical_sha256
     assert told(again) == (Verdict.PRINT, [])
 
 
 async def test_a_held_file_has_a_canonical_file_a_rejected_one_has_none(store: DiskStore, inspector: ChildInspector) -> None:
-    held = await inspector.inspect(store.put(models.binary_stl(models.inch_cube())))
+    held = await inspector.inspect(store.put(models.binary_stl(models.inch_cube())), "model.stl")
     assert told(held) == (Verdict.HOLD, ["UNITS"]) and store.has(held.canonical_sha256)
-    rejected = await inspector.inspect(store.put(b"PK\x03\x04"))
+    rejected = await inspector.inspect(store.put(b"PK\x03\x04"), "model.stl")
     assert told(rejected) == (Verdict.REJECT, ["NOT_STL"]) and rejected.canonical_sha256 == ""
 
 
 async def test_files_asked_about_at_once_each_get_their_own_verdict(store: DiskStore, inspector: ChildInspector) -> None:
     sizes = (7, 8, 9, 10, 11)
     asked = [store.put(models.binary_stl(models.cube(mm))) for mm in sizes]
-    reports = await asyncio.gather(*(inspector.inspect(sha256) for sha256 in asked))
+    reports = await asyncio.gather(*(inspector.inspect(sha256, "model.stl") for sha256 in asked))
     assert [report.bounding_box_mm[0] for report in reports] == list(sizes)
     assert [report.sha256 for report in reports] == asked
 
 
 async def test_nothing_is_left_over_in_the_store(store: DiskStore, inspector: ChildInspector, cube: str, tmp_path: Path) -> None:
-    await inspector.inspect(cube)
-    await inspector.inspect(store.put(b"no model"))
+    await inspector.inspect(cube, "model.stl")
+    await inspector.inspect(store.put(b"no model"), "model.stl")
     assert list((tmp_path / "files" / "incoming").iterdir()) == []
 
 
@@ -112,7 +112,7 @@ async def test_a_file_too_large_is_refused_without_starting_a_process(store: Dis
     store.path(sha256).parent.mkdir()
     sparse.rename(store.path(sha256))
     async with ChildInspector(store) as inspector:
-        assert told(await inspector.inspect(sha256)) == (Verdict.REJECT, ["TOO_LARGE"])
+        assert told(await inspector.inspect(sha256, "model.stl")) == (Verdict.REJECT, ["TOO_LARGE"])
         assert inspector.worker_pid is None
 
 
@@ -123,8 +123,8 @@ async def test_a_file_that_needs_more_memory_than_allowed_is_held_and_the_next_i
     barely = Limits(memory_bytes=pages * os.sysconf("SC_PAGESIZE") + 12 * 2**20)
     async with ChildInspector(store, limits=barely) as inspector:
         pid = await running_worker(inspector, cube)
-        assert told(await inspector.inspect(greedy)) == (Verdict.HOLD, ["TOO_COSTLY"])
-        assert told(await inspector.inspect(cube)) == (Verdict.PRINT, [])
+        assert told(await inspector.inspect(greedy, "model.stl")) == (Verdict.HOLD, ["TOO_COSTLY"])
+        assert told(await inspector.inspect(cube, "model.stl")) == (Verdict.PRINT, [])
         assert inspector.worker_pid == pid, "only the fork died"
 
 
@@ -132,10 +132,10 @@ async def test_a_file_that_takes_too_long_is_held_and_the_next_is_judged(store: 
     async with ChildInspector(store, limits=Limits(wall_s=2)) as inspector:
         stuck = await running_worker(inspector, cube)
         os.kill(stuck, signal.SIGSTOP)
-        report = await inspector.inspect(cube)
+        report = await inspector.inspect(cube, "model.stl")
         assert told(report) == (Verdict.HOLD, ["TOO_COSTLY"]) and report.canonical_sha256 == ""
         await gone(stuck)
-        assert told(await inspector.inspect(cube)) == (Verdict.PRINT, [])
+        assert told(await inspector.inspect(cube, "model.stl")) == (Verdict.PRINT, [])
 
 
 async def test_a_full_disk_is_the_operators_matter_not_the_files(tmp_path: Path, cube: str) -> None:
@@ -147,7 +147,7 @@ async def test_a_full_disk_is_the_operators_matter_not_the_files(tmp_path: Path,
 
     async with ChildInspector(Full(tmp_path / "files")) as inspector:
         with pytest.raises(NeedsOperator) as full:
-            await inspector.inspect(cube)
+            await inspector.inspect(cube, "model.stl")
     assert full.value.code == "disk_full" and full.value.hint
 
 
@@ -155,7 +155,7 @@ async def test_a_full_disk_is_the_operators_matter_not_the_files(tmp_path: Path,
 async def test_a_worker_killed_in_the_middle_of_a_file_is_replaced(inspector: ChildInspector, cube: str) -> None:
     pid = await running_worker(inspector, cube)
     os.kill(pid, signal.SIGSTOP)
-    asked = asyncio.create_task(inspector.inspect(cube))
+    asked = asyncio.create_task(inspector.inspect(cube, "model.stl"))
     await asyncio.sleep(0)
     os.kill(pid, signal.SIGKILL)
     assert told(await asked) == (Verdict.PRINT, [])
@@ -166,22 +166,22 @@ async def test_a_question_given_up_does_not_answer_the_next(store: DiskStore, in
     other = store.put(models.binary_stl(models.cube(30)))
     os.kill(await running_worker(inspector, cube), signal.SIGSTOP)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(inspector.inspect(cube), 0.2)
-    assert (await inspector.inspect(other)).bounding_box_mm == (30, 30, 30)
+        await asyncio.wait_for(inspector.inspect(cube, "model.stl"), 0.2)
+    assert (await inspector.inspect(other, "model.stl")).bounding_box_mm == (30, 30, 30)
 
 
 async def test_an_idle_worker_leaves_and_comes_back_when_there_is_work(store: DiskStore, cube: str) -> None:
     async with ChildInspector(store, idle_s=0.05) as inspector:
         first = await running_worker(inspector, cube)
         await gone(first)
-        assert told(await inspector.inspect(cube)) == (Verdict.PRINT, [])
+        assert told(await inspector.inspect(cube, "model.stl")) == (Verdict.PRINT, [])
 
 
 async def test_warming_up_never_waits_and_saves_the_start(inspector: ChildInspector, cube: str) -> None:
     inspector.warm()
     inspector.warm()
     assert inspector.worker_pid is None, "it returned before anything was started"
-    assert told(await inspector.inspect(cube)) == (Verdict.PRINT, [])
+    assert told(await inspector.inspect(cube, "model.stl")) == (Verdict.PRINT, [])
 
 
 async def test_leaving_takes_the_worker_along(store: DiskStore, cube: str) -> None:

@@ -12,6 +12,7 @@ from agent.sandbox import models
 from agent.sandbox.models import Mesh
 
 SPHERE = models.rippled_sphere(4000)
+BOWL = [triangle for triangle in SPHERE if sum(point[2] for point in triangle) < 90]
 HOLLOW = models.cube(20) + models.moved(models.inverted_cube(10), 5, 5, 5)
 
 
@@ -30,7 +31,8 @@ def codes(judgement: Judgement) -> list[str]:
         pytest.param(models.t_shape(), 9400, 1, id="T"),
         pytest.param(models.demo_part(), 3833, 1, id="demo part"),
         pytest.param(models.touching_cubes(), 16_000, 1, id="four facets at an edge"),
-        pytest.param(models.overlapping_cubes(), 16_000, 2, id="overlapping bodies"),
+        pytest.param(models.overlapping_cubes(), 15_000, 2, id="overlapping bodies: what both hold counts once"),
+        pytest.param(models.cube(20) + models.moved(models.cube(10), 5, 5, 5), 8000, 2, id="a body within another"),
         pytest.param(models.bar(), 40_000, 1, id="longer than most beds: the printer's matter, not the mesh's"),
         pytest.param(models.moved(models.cube(20), 400, -300, -50), 8000, 1, id="far from the bed"),
         pytest.param(HOLLOW, 7000, 2, id="a hollow"),
@@ -40,7 +42,7 @@ def test_sound_models_are_printed_as_they_are(mesh: Mesh, volume: float, shells:
     judgement = judged(mesh)
     assert (judgement.verdict, codes(judgement)) == ("print", [])
     assert judgement.triangles == len(mesh)
-    assert judgement.volume_mm3 == pytest.approx(volume, rel=1e-3)
+    assert judgement.volume_mm3 == pytest.approx(volume, rel=3e-3)
     assert judgement.shells == shells
     assert judgement.box_mm == pytest.approx(models.size_mm(mesh), abs=1e-4)
     assert judgement.corners is not None and len(judgement.corners) == len(mesh)
@@ -123,9 +125,15 @@ def test_what_only_a_person_can_decide_is_held_unchanged(mesh: Mesh, code: str) 
 
 
 def test_a_cracked_model_with_a_large_hole_is_held_for_its_hole_not_for_its_cracks() -> None:
-    mesh = np.array(SPHERE[5:], np.float32) + np.random.default_rng(3).normal(0, 1e-5, (len(SPHERE) - 5, 3, 3)).astype(np.float32)
+    mesh = np.array(BOWL, np.float32) + np.random.default_rng(3).normal(0, 1e-5, (len(BOWL), 3, 3)).astype(np.float32)
     judgement = judge(mesh, 64)
     assert (judgement.verdict, codes(judgement), judgement.shells) == ("hold", ["CRACKS", "NOT_CLOSED"], 1)
+
+
+def test_what_an_open_model_encloses_is_not_known_so_nothing_follows_from_it() -> None:
+    """One bowl is inside out, so that the signed volumes cancel: it is not flat for that, nor are its walls thin."""
+    judgement = judged(BOWL + models.inverted(models.moved(BOWL, 80, 0, 0)))
+    assert (judgement.verdict, codes(judgement)) == ("hold", ["NOT_CLOSED"])
 
 
 def test_units_are_asked_with_both_answers_spelled_out() -> None:
@@ -145,6 +153,7 @@ def test_units_are_asked_with_both_answers_spelled_out() -> None:
         pytest.param(models.cube(3000), "TOO_BIG", id="three metres"),
         pytest.param(models.separate_cubes(65), "TOO_MANY_SHELLS", id="65 pieces"),
         pytest.param(SPHERE[::2], "NOT_REPAIRABLE", id="every other facet missing"),
+        pytest.param(models.flat_sheet() * 40, "NONMANIFOLD", id="forty sheets on each other"),
     ],
 )
 def test_what_no_printer_can_make_is_rejected(mesh: Mesh, code: str) -> None:
@@ -163,7 +172,7 @@ few = st.integers(0, 3).map(lambda n: n * 20.0)
 any_point = st.tuples(few, few, few) | st.tuples(*[st.floats(-1e5, 1e5, width=32)] * 3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(any_point, any_point, any_point), min_size=1, max_size=14), st.booleans())
 def test_any_triangles_get_a_verdict_and_what_is_printed_is_closed(triangles: Mesh, with_cube: bool) -> None:
     judgement = judged(triangles + (models.cube(20) if with_cube else []))

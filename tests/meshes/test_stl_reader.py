@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from agent.meshes.limits import Limits
 from agent.meshes.stl import Corners, UnreadableStl, read_stl, write_canonical
@@ -43,7 +41,9 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
         pytest.param(ASCII.replace(b"\n", b"\r\n"), id="CRLF"),
         pytest.param(b"\xef\xbb\xbf" + models.ascii_stl(CUBE, "W\u00fcrfel"), id="byte order mark and umlaut"),
         pytest.param(models.ascii_stl(CUBE, "facet endsolid 1_000 "), id="a name made of keywords"),
-        pytest.param(ASCII.replace(b"endloop", b"endloop foo").replace(b"normal 0", b"normal nan"), id="words after endloop, no normals"),
+        pytest.param(
+            ASCII.replace(b"endloop", b"endloop foo").replace(b"normal 0", b"normal -1.#IND"), id="words after endloop, no normals"
+        ),
         pytest.param(models.ascii_stl(CUBE[:6], "a") + b"\n" + models.ascii_stl(CUBE[6:], "b"), id="two solids"),
     ],
 )
@@ -70,11 +70,15 @@ def test_every_way_to_write_a_cube_is_read_the_same(read: Read, content: bytes) 
         pytest.param(ASCII[:-40], "BAD_ASCII", id="ascii cut off"),
         pytest.param(ASCII.replace(b"endloop", b"vertex 1 1 1\nendloop", 1), "BAD_ASCII", id="four corners"),
         pytest.param(ASCII.replace(b"vertex 0 0 0", b"vertex 0 0", 1), "BAD_ASCII", id="two coordinates"),
+        pytest.param(
+            ASCII.replace(b"normal 0 0 0", b"normal solid x\nendloop 0 0 0", 1), "BAD_ASCII", id="a normal of the format's own words"
+        ),
         pytest.param(ASCII.replace(b"vertex 20", b"vertex 2,0", 1), "BAD_ASCII", id="decimal comma"),
         pytest.param(ASCII.replace(b"vertex 20", b"vertex 2_0", 1), "BAD_ASCII", id="a number only Python takes"),
         pytest.param(ASCII.replace(b"vertex 20", b"vertex 20." + b"0" * 100_000, 1), "BAD_ASCII", id="endless number"),
         pytest.param(ASCII.replace(b"endfacet", b"endfacet " + b"x" * 5_000_000, 1), "BAD_ASCII", id="endless line"),
         pytest.param(ASCII + b"and more", "BAD_ASCII", id="text after the solid"),
+        pytest.param(ASCII.replace(b"\nendsolid", b"endsolid"), "BAD_ASCII", id="endfacetendsolid"),
         pytest.param(b"solid " + b"A" * 10_000, "BAD_ASCII", id="a first line without an end"),
         pytest.param(ASCII.replace(b"vertex 20", b"vertex inf", 1), "NONFINITE", id="infinite in ascii"),
         pytest.param(models.binary_stl([((0, 0, float("nan")), (1, 0, 0), (0, 1, 0)), *CUBE]), "NONFINITE", id="NaN in binary"),
@@ -112,42 +116,3 @@ def test_what_we_write_we_read_back_bit_for_bit(tmp_path: Path) -> None:
     write_canonical(tmp_path / "b.stl", again)
     assert np.array_equal(again, corners)
     assert (tmp_path / "a.stl").read_bytes() == (tmp_path / "b.stl").read_bytes()
-
-
-# --- fuzz --------------------------------------------------------------------------------------------------------------------
-def reads_or_refuses(read: Read, content: bytes) -> None:
-    try:
-        corners = read(content)
-    except UnreadableStl as refused:
-        assert refused.code.isupper() and str(refused)
-    else:
-        assert corners.shape[1:] == (3, 3) and len(corners) and np.isfinite(corners).all()
-
-
-fuzz = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@fuzz
-@given(st.one_of(st.binary(max_size=500), st.binary(max_size=300).map(lambda rest: b"solid x\nfacet" + rest)))
-def test_any_bytes_are_read_or_refused(read: Read, content: bytes) -> None:
-    reads_or_refuses(read, content)
-
-
-@fuzz
-@given(
-    st.sampled_from([BINARY, ASCII, ASCII.upper(), models.ascii_stl(models.demo_part()[:40])]),
-    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=6),
-)
-def test_any_damage_to_a_good_file_is_read_or_refused(read: Read, good: bytes, damage: list[tuple[float, int, bytes]]) -> None:
-    for place, cut, put in damage:
-        at = int(place * len(good))
-        good = good[:at] + put + good[at + cut :]
-    reads_or_refuses(read, good)
-
-
-@fuzz
-@given(st.integers(0, 40), st.integers(-60, 60), st.data())
-def test_any_binary_of_nearly_the_right_length_is_read_or_refused(read: Read, facets: int, more: int, data: st.DataObject) -> None:
-    length = max(0, 50 * facets + more)
-    body = data.draw(st.binary(min_size=length, max_size=length))
-    reads_or_refuses(read, b"x".ljust(80, b"\0") + struct.pack("<I", facets) + body)

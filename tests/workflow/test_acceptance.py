@@ -57,7 +57,7 @@ def test_what_a_printer_can_make_is_accepted_and_the_printer_named() -> None:
         ({"items": [item(material="ASA")]}, Policy(), [printer()], DeclineReason.NO_MATERIAL),
         ({"items": [item(color=Color(name="pink"))]}, Policy(), [printer()], DeclineReason.NO_MATERIAL),
         ({}, Policy(), [], DeclineReason.CANNOT_MAKE),
-        ({"items": [item(bounding_box_mm=[251, 10, 10])]}, Policy(), [printer()], DeclineReason.TOO_BIG),
+        ({"items": [item(bounding_box_mm=[251, 200, 10])]}, Policy(), [printer()], DeclineReason.TOO_BIG),
         ({"items": [item(bounding_box_mm=[10, 10, 211])]}, Policy(), [printer()], DeclineReason.TOO_BIG),
         ({"items": [item(layer_height_mm=0.6)]}, Policy(), [printer()], DeclineReason.CANNOT_MAKE),
         ({"items": [item(infill_percent=90)]}, Policy(infill_percent=(0, 80)), [printer()], DeclineReason.CANNOT_MAKE),

@@ -1,6 +1,9 @@
 """No more heaters at once than the house bears, nobody sent to a hot bed, a picture when a print ends or stops."""
 
+import asyncio
+import dataclasses
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,11 @@ from agent.domain.errors import AgentError, NeedsOperator, Transient
 from agent.domain.order import State
 from agent.domain.printer import BedState, PrinterState, Temperatures
 from agent.domain.question import Step
+from agent.ports.notifier import Notice
 from agent.ports.printer import NO_CAMERA
 from agent.workflow.watch import PrinterWatch
 from tests.workflow.test_races import over
-from tests.workflow.workshop import FakePrinter, Outside, OutsidePrinter, Workshop, make_offer
+from tests.workflow.workshop import FakePrinter, Killed, Outside, OutsidePrinter, Workshop, make_offer
 
 JPEG = b"\xff\xd8\xff a picture"
 
@@ -25,6 +29,8 @@ class WarmPrinter(FakePrinter):
         self.facts = self.facts.model_copy(update={"bed_cool_c": cool_c})
         self.now = Temperatures()
         self.trouble: AgentError | None = None
+        self.camera_hangs = False
+        self.pictures = 0
 
     async def temperatures(self) -> Temperatures:
         if self.trouble is not None:
@@ -34,7 +40,10 @@ class WarmPrinter(FakePrinter):
     async def snapshot(self) -> bytes:
         if self.trouble is not None:
             raise self.trouble
-        return JPEG
+        if self.camera_hangs:
+            await asyncio.Event().wait()
+        self.pictures += 1
+        return JPEG + bytes([self.pictures])
 
 
 @pytest.fixture
@@ -51,6 +60,16 @@ def printers(shop: Workshop, *names: str, cool_c: float | None = None, heat_at_o
     return made
 
 
+@contextmanager
+def next_life(shop: Workshop, printer: WarmPrinter) -> Iterator[tuple[Workshop, WarmPrinter]]:
+    """Another agent over the same outside, and its adapter for the same machine."""
+    with Workshop(shop.outside) as later:
+        adapter = WarmPrinter(later, printer.facts.name, cool_c=printer.facts.bed_cool_c)
+        adapter.outside = printer.outside
+        over(later, printers={printer.facts.name: adapter})
+        yield later, adapter
+
+
 async def receive(shop: Workshop, *offers: str) -> None:
     for offer in offers:
         shop.outside.market.add(make_offer(offer))
@@ -65,6 +84,17 @@ async def again(shop: Workshop) -> None:
 
 def events(shop: Workshop, kind: str) -> list[dict[str, object]]:
     return [dict(event.data) for order in shop.ledger.orders() for event in shop.ledger.events(order.id) if event.kind == kind]
+
+
+def told(shop: Workshop, event: str) -> Notice:
+    """The only notice of that event."""
+    (notice,) = (notice for notice in shop.inbox.notices if notice.event == event)
+    return notice
+
+
+def shown(shop: Workshop, event: str) -> bytes:
+    """The picture that went with that notice."""
+    return shop.store.path(told(shop, event).picture).read_bytes()
 
 
 def bed_is_asked_for(shop: Workshop) -> bool:
@@ -137,7 +167,108 @@ async def test_a_picture_is_taken_when_a_print_ends(shop: Workshop, end: Printer
     await again(shop)
     (taken,) = events(shop, "picture_taken")
     assert taken["when"] == end
-    assert shop.shop.store.path(str(taken["sha256"])).read_bytes() == JPEG
+    assert shop.shop.store.path(str(taken["sha256"])).read_bytes() == JPEG + b"\1"
+
+
+@pytest.mark.parametrize(
+    ("end", "call"),
+    [(PrinterState.FINISHED, "print_finished"), (PrinterState.FAILED, "on_hold"), (PrinterState.CANCELLED, "on_hold")],
+)
+async def test_who_is_called_to_the_end_of_a_print_sees_it(shop: Workshop, end: PrinterState, call: str) -> None:
+    (printer,) = printers(shop, "one")
+    await receive(shop, "f1")
+    printer.outside.finish(end)
+    await again(shop)
+    assert shown(shop, call) == JPEG + b"\1"
+
+
+async def test_who_is_called_when_the_bed_is_cool_sees_the_picture_of_the_end(shop: Workshop) -> None:
+    """Also where the agent was restarted meanwhile, and the camera has gone."""
+    (printer,) = printers(shop, "one", cool_c=45)
+    await receive(shop, "f1")
+    printer.now = Temperatures(bed_c=60, bed_target_c=0)
+    printer.outside.finish()
+    await again(shop)
+    with next_life(shop, printer) as (later, printer_later):
+        printer_later.camera_hangs = True
+        await again(later)
+        assert shown(later, "print_finished") == JPEG + b"\1"
+
+
+@pytest.mark.parametrize(
+    ("end", "call"), [(PrinterState.FINISHED, "print_finished"), (PrinterState.FAILED, "on_hold")], ids=["finished", "failed"]
+)
+async def test_an_agent_that_died_before_it_took_the_picture_takes_it_in_its_next_life(
+    shop: Workshop, end: PrinterState, call: str
+) -> None:
+    (printer,) = printers(shop, "one")
+    await receive(shop, "f1")
+    printer.outside.finish(end)
+
+    async def dies() -> bytes:
+        raise Killed
+
+    printer.snapshot = dies  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await again(shop)
+    with next_life(shop, printer) as (later, _):
+        await again(later)
+        assert shown(later, call) == JPEG + b"\1"
+
+
+async def test_a_hold_that_is_asked_again_after_a_crash_shows_its_picture_again(shop: Workshop) -> None:
+    (printer,) = printers(shop, "one")
+    await receive(shop, "f1")
+    printer.outside.finish(PrinterState.FAILED)
+    await again(shop)
+    question = shop.ledger.question(shop.ledger.orders()[0].id, Step.HOLD)
+    assert question is not None
+    shop.ledger.settle_question(question)  # as if it had never been asked
+    shop.inbox.notices.clear()
+    shop.ledger.wake([State.ON_HOLD])
+    await shop.settle()
+    assert shown(shop, "on_hold") == JPEG + b"\1"
+
+
+async def test_who_is_asked_what_became_of_a_start_sees_the_bed(shop: Workshop) -> None:
+    (printer,) = printers(shop, "one")
+
+    async def lost(_name: str) -> None:
+        raise Transient("no answer")
+
+    printer.start, printer.outside.reset = lost, True  # type: ignore[method-assign]
+    await receive(shop, "f1")
+    assert "what happened?" in told(shop, "on_hold").text
+    assert shown(shop, "on_hold") == JPEG + b"\1"
+
+
+async def test_a_camera_that_hangs_delays_the_call_by_its_time_and_no_more(shop: Workshop) -> None:
+    (printer,) = printers(shop, "one")
+    over(shop, pace=dataclasses.replace(shop.shop.pace, picture_s=0.05))
+    printer.camera_hangs = True
+    await receive(shop, "f1")
+    watch = PrinterWatch(printer, shop.shop)
+    printer.outside.state = PrinterState.PAUSED
+    async with asyncio.timeout(20):
+        await watch.look()
+        printer.outside.finish()
+        await again(shop)
+    assert [told(shop, call).picture for call in ("print_paused", "print_finished")] == ["", ""]
+    assert [event["problem"] for event in events(shop, "no_picture")] == [
+        "The camera took longer than 0.05 s. — Does its picture open in a browser?"
+    ] * 2
+    assert bed_is_asked_for(shop)
+
+
+async def test_each_pause_has_a_picture_of_its_own_taken_before_the_call(shop: Workshop) -> None:
+    (printer,) = printers(shop, "one")
+    await receive(shop, "f1")
+    watch = PrinterWatch(printer, shop.shop)
+    for state in (PrinterState.PAUSED, PrinterState.PRINTING, PrinterState.PAUSED):
+        printer.outside.state = state
+        await watch.look()
+    calls = [notice for notice in shop.inbox.notices if notice.event == "print_paused"]
+    assert [shop.store.path(call.picture).read_bytes()[-1] for call in calls] == [1, 2]
 
 
 async def test_a_picture_is_taken_when_a_print_stops_for_filament(shop: Workshop) -> None:
@@ -151,13 +282,14 @@ async def test_a_picture_is_taken_when_a_print_stops_for_filament(shop: Workshop
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"), [(Transient("camera away"), 1), (NeedsOperator("none", code=NO_CAMERA), 0)], ids=["away", "there is none"]
+    ("trouble", "noted"), [(Transient("camera away"), 1), (NeedsOperator("none", code=NO_CAMERA), 0)], ids=["away", "there is none"]
 )
-async def test_a_camera_that_does_not_work_stops_nothing(shop: Workshop, trouble: AgentError, told: int) -> None:
+async def test_a_camera_that_does_not_work_stops_nothing(shop: Workshop, trouble: AgentError, noted: int) -> None:
     (printer,) = printers(shop, "one", cool_c=45)
     await receive(shop, "f1")
     printer.trouble = trouble
     printer.outside.finish()
     await again(shop)
     assert bed_is_asked_for(shop)
-    assert (len(events(shop, "no_picture")), events(shop, "picture_taken")) == (told, [])
+    assert (len(events(shop, "no_picture")), events(shop, "picture_taken")) == (noted, [])
+    assert told(shop, "print_finished").picture == ""

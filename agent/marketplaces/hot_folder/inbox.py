@@ -1,8 +1,8 @@
 """One look into a hot folder: whose each file is, and what is ready to be taken.
 
-An order file has every STL it names and the one of its own name. It is taken when all it names are there and still; it is rejected
-where it cannot be used, together with its STLs, because an STL is never printed with the defaults when an order file was meant for
-it. So an STL that comes within an hour after such an order file is put beside it. An STL alone is taken when no order file has it
+An order file has every model it names and those of its own name. It is taken when all it names are there and still; it is rejected
+where it cannot be used, together with its models, because a model is never printed with the defaults when an order file was meant for
+it. So a model that comes within an hour after such an order file is put beside it. A model alone is taken when no order file has it
 and none lies there that cannot be read yet, for that one might name it.
 """
 
@@ -29,7 +29,7 @@ from agent.marketplaces.hot_folder.order_files import (
     stem,
     text_of,
 )
-from agent.marketplaces.hot_folder.stillness import Mark, Stillness, is_model, is_order, listing, mark_of
+from agent.marketplaces.hot_folder.stillness import MODELS, Mark, Stillness, is_model, is_order, listing, mark_of
 from agent.marketplaces.hot_folder.taking import WHY, Journal, Part, Taking, new_id, read_journal
 
 log = structlog.get_logger()
@@ -180,7 +180,7 @@ class Inbox:
             look.owned |= {same_name(file) for file in order.wanted.files}
 
     def _reject_orders(self, orders: Iterable[_Order], look: _Look) -> Iterator[Part]:
-        """When its STLs are not being written any more, so that all of them go with it."""
+        """When its models are not being written any more, so that all of them go with it."""
         for order in orders:
             if order.wanted is not None:
                 continue
@@ -189,7 +189,7 @@ class Inbox:
             if all(self._is_still(model) for model in models):
                 yield self._begin(_journal(order, models), look)
 
-    # --- an STL alone -----------------------------------------------------------------------------------------------
+    # --- a model alone ----------------------------------------------------------------------------------------------
 
     def _take_alone(self, look: _Look) -> Iterator[Part]:
         ready = [name for name in look.models() if self._ready(name, look)]
@@ -206,7 +206,7 @@ class Inbox:
                 log.warning("hot_folder_rejected", file=_shown(name), folder=str(order_file.parent), why=_shown(why))
 
     def _late_for(self, model: str) -> Path | None:
-        """An order file that was rejected before this STL was there. One that a person took out again is forgotten: that person knows."""
+        """An order file that was rejected before this model was there. One that a person took out again is forgotten: that person knows."""
         self._rejected = [one for one in self._rejected if one.until > time.monotonic() and one.order_file.is_file()]
         for one in self._rejected:
             if not (one.order_file.parent / model).exists() and speaks_of(one.order_file.name, one.text, model):
@@ -312,7 +312,7 @@ class Inbox:
             log.info("hot_folder_waits", file=_shown(name), why=_shown(why))
 
 
-_AGAIN = "What to do: mend the order file and drop it into the hot folder again, together with its STL files. They lie beside this text."
+_AGAIN = "What to do: mend the order file and drop it into the hot folder again, together with its models. They lie beside this text."
 
 
 def _journal(order: _Order, models: list[str]) -> Journal:
@@ -323,7 +323,7 @@ def _journal(order: _Order, models: list[str]) -> Journal:
 def _why(order: _Order, models: Iterable[str]) -> str:
     mistakes = "".join(f"  - {mistake}\n" for mistake in order.mistakes)
     beside = "".join(f"  {model}\n" for model in models)
-    files = f"\n\nThese STL files were meant for it and are not printed:\n{beside}" if beside else ""
+    files = f"\n\nThese models were meant for it and are not printed:\n{beside}" if beside else ""
     return f"The order file {order.name} was not taken:\n{mistakes}\n{_AGAIN}{files}"
 
 
@@ -335,10 +335,10 @@ def _shown(name: str) -> str:
 
 def _model_file(number: int, path: Path) -> ModelFile:
     """As it is announced; its content is on the disk when this returns."""
-    name = _shown(path.name)
+    name, ending = _shown(path.name), path.suffix.lower()
     if len(name) > _LONGEST_NAME:
-        name = f"{name[: _LONGEST_NAME - 5]}….stl"
-    return ModelFile(file_id=f"f{number}", name=name, bytes=path.stat().st_size, sha256=_sha256(path))
+        name = f"{name[: _LONGEST_NAME - 5]}…{ending}"
+    return ModelFile(file_id=f"f{number}", name=name, bytes=path.stat().st_size, sha256=_sha256(path), media_type=MODELS[ending])
 
 
 def _content(order_file: Path) -> bytes | None:

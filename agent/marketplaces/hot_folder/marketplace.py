@@ -1,9 +1,9 @@
 """A marketplace that is a folder: whoever drops a file there has ordered it.
 
-    hook.stl                   an STL alone is printed once, with the hot folder's own options
-    order.toml + its STLs      an order; order_files.py tells what may stand in it
+    hook.stl                   a model alone (STL, 3MF, OBJ) is printed once, with the hot folder's own options
+    order.toml + its models    an order; order_files.py tells what may stand in it
 
-Write the order file first, or within `still_s` after its STLs: an STL that lies alone for that long is an order of its own. A
+Write the order file first, or within `still_s` after its models: one that lies alone for that long is an order of its own. A
 copy that pauses for longer than `still_s` looks finished: copy under another name (hook.stl.part) and rename, or raise `still_s`.
 inbox.py tells whose each file is, taking.py how it is moved; taken.py keeps what was taken.
 There is no customer and no carrier on the other side: such an order has no label, and its folder holds all that is said of it.

@@ -5,7 +5,7 @@ ship_by = 2026-10-24T18:00:00             # nothing; without an offset it is the
 special_instructions = "gift wrap"        # nothing
 
 [[items]]                                 # at least one
-file = "hook.stl"                         # a file beside this one
+file = "hook.stl"                         # a file beside this one: STL, 3MF or OBJ
 quantity = 2                              # 1
 material = "PETG"                         # this and all below: the hot folder's own options
 color = "black"                           # or { name = "black", hex = "#1a1a1a" }
@@ -29,6 +29,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from agent.domain.errors import Refused
 from agent.domain.offer import Item, Supports
 from agent.domain.values import Color, Money, Text, Value
+from agent.marketplaces.hot_folder.stillness import is_model
 
 LARGEST_BYTES = 256_000
 """Of an order file."""
@@ -80,7 +81,7 @@ def read_order(content: bytes, defaults: Defaults) -> Wanted:
 
 
 def order_for(model: str, defaults: Defaults) -> Wanted:
-    """The order that an STL alone is."""
+    """The order that a model alone is."""
     return _wanted(_OrderTable(items=[_ItemTable(file=model)]), defaults)
 
 
@@ -101,7 +102,7 @@ def stem(name: str) -> str:
 
 
 def speaks_of(order_file: str, text: str, model: str) -> bool:
-    """Whether an order file that cannot be used was meant for this STL: by its own name, or anywhere in its text. In doubt yes."""
+    """Whether an order file that cannot be used was meant for this model: by its own name, or anywhere in its text. In doubt yes."""
     return stem(order_file) == stem(model) or re.search(rf"(?<![\w.-]){re.escape(same_name(model))}", text) is not None
 
 
@@ -145,8 +146,8 @@ def _texts_in(tree: Any) -> Iterator[str]:
 
 
 def _file_name(value: object) -> object:
-    expected = 'the plain name of an STL file beside the order, such as "hook.stl", without folders'
-    if not isinstance(value, str) or not re.fullmatch(r"[^/\\\0]{1,250}\.stl", value, re.IGNORECASE | re.DOTALL) or value.startswith("."):
+    expected = 'the plain name of a model beside the order (STL, 3MF or OBJ), such as "hook.stl", without folders'
+    if not isinstance(value, str) or not re.fullmatch(r"[^/\\\0.][^/\\\0]{0,253}", value, re.DOTALL) or not is_model(value):
         raise ValueError(expected)
     return value
 

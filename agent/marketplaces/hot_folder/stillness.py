@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+MODELS = {".stl": "model/stl", ".3mf": "model/3mf", ".obj": "model/obj"}
+"""The endings of models, in any case, and their media types."""
+
 Mark = tuple[int, int]
 """Size and time of change (ns): a file whose mark stays is not being written."""
 
@@ -20,7 +23,7 @@ class Listing:
 
 
 def listing(folder: Path) -> Listing:
-    """STL and order files in a folder. Hidden files, subfolders, and names that end in anything else are nobody's concern."""
+    """Models and order files in a folder. Hidden files, subfolders, and names that end in anything else are nobody's concern."""
     found = Listing({}, {})
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -46,7 +49,7 @@ def _odd(entry: os.DirEntry[str]) -> str:
 
 
 def is_model(name: str) -> bool:
-    return name.lower().endswith(".stl")
+    return name.lower().endswith(tuple(MODELS))
 
 
 def is_order(name: str) -> bool:

@@ -2,7 +2,7 @@
 
     taken/<id>.part/    begun: order.json tells what is to be moved here, the order file first
     taken/<id>/         an order; order.json holds its offer, state.json what became of it
-    rejected/<name>-<id>/  an order file that cannot be used, its STL files, and WHY.txt
+    rejected/<name>-<id>/  an order file that cannot be used, its models, and WHY.txt
 
 The first move is the point of no return. A .part folder into which nothing was moved is dropped, and its files are looked at
 again; any other one is completed. So a file is in the folder or in exactly one order, never in both.
@@ -122,7 +122,7 @@ class Taking:
         journal = read_journal(folder)
         if journal is None:
             raise NeedsOperator(
-                f"{folder / JOURNAL} cannot be read.", hint=f"Move the STL files back to {self._root}, and delete {folder.name}."
+                f"{folder / JOURNAL} cannot be read.", hint=f"Move the models back to {self._root}, and delete {folder.name}."
             )
         return Part(folder, journal)
 

@@ -30,6 +30,34 @@ async def test_an_stl_alone_is_an_order_with_the_folders_options(inbox: Path, tm
         assert lying(inbox) == set()
 
 
+@unwatched
+@pytest.mark.parametrize(("name", "kind"), [("Hook.3MF", "model/3mf"), ("hook.obj", "model/obj"), ("h\u00f6ok.stl", "model/stl")])
+async def test_a_model_of_any_format_alone_is_an_order(inbox: Path, name: str, kind: str) -> None:
+    async with hot_folder(inbox, still_s=0) as market:
+        (inbox / name).write_bytes(STL)
+        (offer,) = await offered(market)
+        assert [(file.name, file.media_type) for file in offer.files] == [(name, kind)]
+        assert lying(inbox) == set()
+
+
+@unwatched
+async def test_an_order_file_takes_models_of_any_format(inbox: Path) -> None:
+    (inbox / "hook.toml").write_text('[[items]]\nfile = "hook.3mf"\n[[items]]\nfile = "lid.OBJ"\n')
+    for name in ("hook.3mf", "lid.OBJ"):
+        (inbox / name).write_bytes(STL)
+    async with hot_folder(inbox, still_s=0) as market:
+        (offer,) = await offered(market)
+        assert [file.name for file in offer.files] == ["hook.3mf", "lid.OBJ"]
+
+
+@unwatched
+async def test_a_name_that_is_too_long_keeps_its_ending(inbox: Path) -> None:
+    (inbox / f"{'x' * 240}.3mf").write_bytes(STL)
+    async with hot_folder(inbox, still_s=0) as market:
+        (offer,) = await offered(market)
+        assert len(offer.files[0].name) <= 200 and offer.files[0].name.endswith("….3mf")
+
+
 @pytest.mark.parametrize("drops", [["order.toml", "hook.stl", "lid.stl"], ["hook.stl lid.stl", "order.toml"]])
 async def test_an_order_file_and_its_stls_are_one_order_whichever_comes_first(inbox: Path, drops: list[str]) -> None:
     async with hot_folder(inbox) as market:

@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 PY := .venv/bin/python
-.PHONY: install dev check test test-fast demo bench example lock clean
+.PHONY: install dev check test test-fast demo bench fuzz example lock clean
 
 install: ## the agent and its slicer, into .venv
 	@scripts/install.sh
@@ -26,6 +26,13 @@ test-fast: dev ## the tests that take seconds
 bench: dev ## the benchmarks, with what they compare with
 	$(PY) -m bench.order_to_printing
 	$(PY) -m bench.idle
+	$(PY) -m bench.meshes
+
+FUZZ_RUNS ?= 1000000
+fuzz: install ## coverage-guided fuzzing of the readers of models; what reached something new stays in .fuzz
+	scripts/fuzz-venv.sh
+	.venvs/fuzz/bin/python -m tests.fuzz.fuzz_stl -runs=$(FUZZ_RUNS) .fuzz/stl
+	.venvs/fuzz/bin/python -m tests.fuzz.fuzz_models -runs=$(FUZZ_RUNS) .fuzz/models
 
 example: dev ## write config.example.toml anew from the code
 	$(PY) -m agent.config.example

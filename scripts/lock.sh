@@ -11,3 +11,4 @@ compile --output-file requirements/octoprint.lock requirements/octoprint.in
 compile --output-file requirements/moonraker.lock requirements/moonraker.in
 compile --output-file requirements/klippy.lock requirements/klippy.in
 compile --output-file requirements/bambu-clients.lock requirements/bambu-clients.in
+compile --output-file requirements/fuzz.lock requirements/fuzz.in

@@ -1,7 +1,9 @@
 """What a G-code file says it does, found in one pass with flat memory.
 
-Dialect: PrusaSlicer's comments (`;TYPE:`, `;LAYER_CHANGE`, `; printing object NAME id:N copy M`, the footer and the configuration
-block at the end), over what Marlin, Prusa's firmware and Klipper take as a command: small letters, `G1X10`, line numbers, checksums.
+Dialects: PrusaSlicer's comments (`;TYPE:`, `;LAYER_CHANGE`, `; printing object NAME id:N copy M`, the footer and the configuration
+block at the end); CuraEngine's (`;LAYER:`, `;TYPE:FILL`, `;MESH:NAME`, `;TIME:`); and those of OrcaSlicer and Bambu Studio, which are
+PrusaSlicer's with other words (`; FEATURE: Sparse infill`, `; CHANGE_LAYER`). Over what Marlin, Prusa's firmware and Klipper take as a
+command: small letters, `G1X10`, line numbers, checksums.
 Absolute and relative axes and extrusion, G92 and M82/M83 are followed. Arcs are not: their count is told, for the proof to refuse.
 """
 
@@ -12,11 +14,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from agent.slicers.dialects import FEATURES, NOT_THE_PART
+
 _NUMBER = rb"([-+]?(?:\d+\.?\d*|\.\d+))"
 _PLAIN_MOVE = re.compile(
-    rb"G1(?: X(-?\d*\.?\d+))?(?: Y(-?\d*\.?\d+))?(?: Z(-?\d*\.?\d+))?(?: E(-?\d*\.?\d+))?(?: F\d+)?[ \t]*(?:;.*)?"
+    rb"G[01](?: F\d+)?(?: X(-?\d*\.?\d+))?(?: Y(-?\d*\.?\d+))?(?: Z(-?\d*\.?\d+))?(?: E(-?\d*\.?\d+))?(?: F\d+)?[ \t]*(?:;.*)?"
 ).fullmatch
-"""As PrusaSlicer writes nearly all of a file's lines; any other way of writing takes the longer road."""
+"""As slicers write nearly all of a file's lines; any other way of writing takes the longer road."""
 _NUMBERED = re.compile(rb"N\s*\d+\s*")
 _CODE = re.compile(rb"([GMT])\s*(\d{1,6})(?!\d)((?:\.\d{1,3})?)")
 _MACRO = re.compile(rb"[A-Z_]{2}[A-Z0-9_]{0,60}(?=\s|$)")
@@ -24,14 +28,15 @@ _MOVE_WORD = re.compile(rb"\s*([XYZEF])\s*" + _NUMBER)
 _VALUE = re.compile(rb"([A-Z])\s*" + _NUMBER)
 _OBJECT = re.compile(rb"; printing object (\S+?)(?:\.\w+)? id:(\d+) copy (\d+)")
 _FOOTER = re.compile(rb"; (filament used \[(?:mm|g|cm3)\]|estimated printing time \(normal mode\)) = (.+)")
-_END = re.compile(rb"^; prusaslicer_config = end\r?\n\s*\Z", re.MULTILINE)
+_CURA_OBJECT = re.compile(rb"(.+)\.(\d+)\.stl")
+_METRES = re.compile(rb"(\d+(?:\.\d+)?)m")
+_END = re.compile(rb"^(?:; prusaslicer_config = end|; CONFIG_BLOCK_END|;End of Gcode)\r?\n\s*\Z", re.MULTILINE)
 _TIME = re.compile(r"(\d{1,9})([dhms])")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _FILAMENT = {"mm": "filament_mm", "g": "filament_g", "cm3": "filament_cm3"}
 _MOVES, _ARCS = ("G0", "G1"), ("G2", "G3")
 _MESSAGES = ("M117", "M118")
 _NOZZLE, _BED = ("M104", "M109"), ("M140", "M190")
-NOT_THE_PART = ("Support material", "Support material interface", "Skirt/Brim", "Skirt", "Brim", "Wipe tower", "Custom")
 _DOT_MM = 0.3
 """Filament of a layer that is but the tip of a cone; the slicer leaves out some of those."""
 _CHUNK = 1 << 20
@@ -76,8 +81,10 @@ class GcodeFacts:
     """Every command but straight moves, in capitals without leading zeros, and how often it comes. Arcs only once a layer began."""
     not_understood: list[str] = field(default_factory=list)
     """Lines that are no command this reader knows the shape of; the first few."""
+    whole: bool = False
+    """It ends with what its slicer writes last."""
     config: dict[str, str] = field(default_factory=dict)
-    """The slicer's effective settings; empty where the block is not what the file ends with."""
+    """The slicer's effective settings, where it writes them; empty in a file that is not whole."""
     seconds: int = 0
     filament_mm: float = 0.0
     filament_g: float = 0.0
@@ -156,18 +163,45 @@ class _Reader:
 
     # --- comments -----------------------------------------------------------------------------------------------------
     def comment(self, line: bytes) -> None:
-        if line.startswith(b";TYPE:"):
-            self.now_laying(line[6:].decode(errors="replace").strip(), self.label)
-        elif line.startswith(b";LAYER_CHANGE"):
-            self.layer()
-        elif self.in_config or line.startswith(b"; prusaslicer_config"):
+        for mark, read in _MARKS:
+            if line.startswith(mark):
+                read(self, line[len(mark) :])
+                return
+        if self.in_config:
             self.config_line(line.decode(errors="replace"))
         elif found := _OBJECT.match(line):
             self.now_laying(self.feature, b" ".join(found.groups()).decode(errors="replace"))
-        elif line.startswith(b"; stop printing object"):
-            self.now_laying(self.feature, "")
         elif found := _FOOTER.match(line):
             self.footer(found[1].decode(), found[2].decode(errors="replace").strip())
+
+    def begins_feature(self, words: bytes) -> None:
+        name = words.decode(errors="replace").strip()
+        self.now_laying(FEATURES.get(name, name), self.label)
+
+    def begins_layer(self, _rest: bytes) -> None:
+        self.layer()
+
+    def begins_mesh(self, words: bytes) -> None:
+        """CuraEngine names the file a copy was read from: NAME.COPY.stl, as we called it."""
+        found = _CURA_OBJECT.fullmatch(words.strip())
+        self.now_laying(self.feature, f"{found[1].decode(errors='replace')} {found[2].decode()}" if found else "")
+
+    def ends_object(self, _rest: bytes) -> None:
+        self.now_laying(self.feature, "")
+
+    def opens_config(self, rest: bytes) -> None:
+        self.in_config = rest.strip() in (b"begin", b"")
+
+    def closes_config(self, _rest: bytes) -> None:
+        self.in_config = False
+
+    def cura_seconds(self, words: bytes) -> None:
+        if not self.started and words.strip().isdigit():
+            self.facts.seconds = int(words)
+
+    def cura_filament(self, words: bytes) -> None:
+        if not self.started and (found := _METRES.fullmatch(words.strip())):
+            self.facts.filament_mm = float(found[1]) * 1000
 
     def now_laying(self, feature: str, label: str) -> None:
         self.close()
@@ -211,9 +245,6 @@ class _Reader:
             self.last_part_z, self.part_z = self.part_z, 0.0
 
     def config_line(self, line: str) -> None:
-        if line.startswith("; prusaslicer_config"):
-            self.in_config = line.partition("=")[2].strip() == "begin"
-            return
         key, sign, value = line[1:].partition("=")
         if sign:
             self.facts.config[key.strip()] = value.strip()
@@ -311,9 +342,28 @@ class _Reader:
                 facts.bodies.setdefault(name, []).append(box)
             facts.bounds = [*map(min, facts.bounds[:3], box[:3]), *map(max, facts.bounds[3:], box[3:])]
         facts.layer_mm = max(self.steps, key=lambda step: self.steps[step], default=0.0)
+        facts.whole = self.whole
         if not self.whole:
             facts.config = {}
         return facts
+
+
+_MARKS = (
+    (b";TYPE:", _Reader.begins_feature),
+    (b";LAYER_CHANGE", _Reader.begins_layer),
+    (b"; stop printing object", _Reader.ends_object),
+    (b"; prusaslicer_config =", _Reader.opens_config),
+    # CuraEngine
+    (b";MESH:", _Reader.begins_mesh),
+    (b";LAYER:", _Reader.begins_layer),
+    (b";TIME:", _Reader.cura_seconds),
+    (b";Filament used:", _Reader.cura_filament),
+    # OrcaSlicer, Bambu Studio
+    (b"; FEATURE: ", _Reader.begins_feature),
+    (b"; CHANGE_LAYER", _Reader.begins_layer),
+    (b"; CONFIG_BLOCK_START", _Reader.opens_config),
+    (b"; CONFIG_BLOCK_END", _Reader.closes_config),
+)
 
 
 def _plain(found: re.Match[bytes]) -> str:

@@ -5,6 +5,7 @@ box; more plates where one does not hold them all.
 """
 
 import json
+import math
 import re
 import struct
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from agent.domain.errors import Refused
+from agent.domain.fit import Sides, fits_on_another_side, lie, sides
 from agent.domain.plate import Part
 from agent.slicers.profiles import Profile
 
@@ -28,13 +30,13 @@ GAP_MM = 5.0
 
 @dataclass(frozen=True)
 class Placed:
-    """One copy: which part, where the middle of its box stands, and whether it is turned by 90° about z."""
+    """One copy: which part, where the middle of its box stands, and by how much it is turned about z, anticlockwise from above."""
 
     item_id: str
     mesh_sha256: str
     x_mm: float
     y_mm: float
-    turned: bool
+    turned_deg: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class _Box:
     part: Part
     width: float
     depth: float
-    turned: bool
+    turned_deg: float
     copies: int
 
 
@@ -54,8 +56,8 @@ _Corner = tuple[_Box, float, float]
 
 def place(parts: Sequence[Part], profile: Profile) -> list[list[Placed]]:
     """Every copy of every part on as few plates as rows allow. Refused (code does_not_fit) where one copy alone does not fit."""
-    width, depth = profile.bed_mm[0] - 2 * EDGE_MM, profile.bed_mm[1] - 2 * EDGE_MM
-    boxes = [_fitting(part, width, depth, profile) for part in parts]
+    width, depth, _ = room = usable_mm(profile)
+    boxes = [_fitting(part, room, profile) for part in parts]
     boxes.sort(key=lambda box: (-box.depth, -box.width, box.part.item_id))
     plates: list[list[Placed]] = []
     while boxes:
@@ -64,15 +66,19 @@ def place(parts: Sequence[Part], profile: Profile) -> list[list[Placed]]:
     return plates
 
 
-def _fitting(part: Part, width: float, depth: float, profile: Profile) -> _Box:
-    x, y, z = part.size_mm
-    if z <= profile.bed_mm[2]:
-        if x <= width and y <= depth:
-            return _Box(part, x, y, turned=False, copies=part.quantity)
-        if y <= width and x <= depth:
-            return _Box(part, y, x, turned=True, copies=part.quantity)
+def usable_mm(profile: Profile) -> Sides:
+    """What deciding takes for the bed and placing keeps to."""
+    width, depth, height = profile.bed_mm
+    return width - 2 * EDGE_MM, depth - 2 * EDGE_MM, height
+
+
+def _fitting(part: Part, room: Sides, profile: Profile) -> _Box:
+    lies = lie(part.size_mm, room)
+    if lies is not None:
+        return _Box(part, lies.width_mm, lies.depth_mm, lies.turned_deg, part.quantity)
+    on_another = ", unless it stands on another side" if fits_on_another_side(part.size_mm, room) else ""
     raise Refused(
-        f"{x:.1f}×{y:.1f}×{z:.1f} mm does not fit on {profile.name}, which prints {width:.0f}×{depth:.0f}×{profile.bed_mm[2]:.0f} mm.",
+        f"{sides(part.size_mm)} does not fit on {profile.name}, which prints {sides(room)}{on_another}.",
         hint="A larger printer is needed, or the customer's leave to turn or cut the part.",
         code="does_not_fit",
     )
@@ -105,7 +111,7 @@ def _centred(placed: list[_Corner], profile: Profile) -> list[Placed]:
     shift_x = sum(profile.bed_x_mm) / 2 - used_x / 2
     shift_y = sum(profile.bed_y_mm) / 2 - used_y / 2
     return [
-        Placed(box.part.item_id, box.part.mesh_sha256, x + box.width / 2 + shift_x, y + box.depth / 2 + shift_y, box.turned)
+        Placed(box.part.item_id, box.part.mesh_sha256, x + box.width / 2 + shift_x, y + box.depth / 2 + shift_y, box.turned_deg)
         for box, x, y in placed
     ]
 
@@ -168,12 +174,18 @@ def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path]) 
                 facets[number] = (meshes[sha256].stat().st_size - 84) // 50
             model.write(b"</resources><build>")
             for copy in placed:
-                turn = "0 1 0 -1 0 0 0 0 1" if copy.turned else "1 0 0 0 1 0 0 0 1"
-                number = objects[copy.item_id, copy.mesh_sha256]
+                number, turn = objects[copy.item_id, copy.mesh_sha256], _turn(copy.turned_deg)
                 model.write(f'<item objectid="{number}" transform="{turn} {copy.x_mm:.4f} {copy.y_mm:.4f} 0" printable="1"/>'.encode())
             model.write(b"</build></model>")
         names = {number: object_name(item_id) for (item_id, _), number in objects.items()}
         archive.writestr("Metadata/Slic3r_PE_model.config", _names_xml(names, facets))
+
+
+def _turn(degrees: float) -> str:
+    """The upper three rows of a 3MF transform; row vectors, so a turn's sine stands first."""
+    turn = math.radians(degrees)
+    sin, cos = round(math.sin(turn), 9), round(math.cos(turn), 9)
+    return f"{cos:.9g} {sin:.9g} 0 {0 - sin:.9g} {cos:.9g} 0 0 0 1"
 
 
 def _names_xml(names: dict[int, str], facets: dict[int, int]) -> str:

@@ -1,9 +1,10 @@
 """Slicer profiles: plain files in slicer_profiles/<printer model>/, flattened by us.
 
-profile.toml        what it is for, and the temperatures each material may be printed at
+profile.toml        what and which slicers it is for, and the temperatures each material may be printed at
 machine.ini         bed, nozzle, start and end code
 process.ini         walls, layers, speeds
 filament-PLA.ini    one a material
+cura.ini            where CuraEngine needs other words than what is translated for it; may be left out
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,13 @@ Flat = dict[str, str]
 
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _HINT = "Compare it with a shipped one."
+ORDER_KEYS = (
+    *("fill_density", "support_material", "support_material_auto", "filament_type", "gcode_label_objects"),
+    *("fill_pattern", "filament_colour", "layer_height"),
+)
+"""What an order decides over every file; those of the second line where it says something about them."""
+_SLICERS = ("prusaslicer",)
+"""Those a profile is for that does not say."""
 _NUMBERS = {
     "machine": ("max_print_height", "nozzle_diameter"),
     "process": ("layer_height", "first_layer_height"),
@@ -45,6 +53,18 @@ class Limits:
 
     nozzle_c: tuple[int, int]
     bed_c: tuple[int, int]
+    needs: str = ""
+    """What the operator has to see to with this material; for people."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value of a flat profile comes from: its file, and what an earlier file said."""
+
+    key: str
+    value: str
+    file: str
+    instead_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,13 @@ class Profile:
     limits: dict[str, Limits]
     clears_bed: str = ""
     """How the machine takes a finished part off by itself; empty where it cannot."""
+    cura: Flat = field(default_factory=dict)
+    """CuraEngine's own keys, over what is translated from the others."""
+    slicers: tuple[str, ...] = _SLICERS
+    """The programs it is for, as a printer's file names them."""
+    title: str = ""
+    proven: str = ""
+    """How far it was tried; for people."""
 
     @cached_property
     def bed_mm(self) -> tuple[float, float, float]:
@@ -77,6 +104,17 @@ class Profile:
     @property
     def nozzle_mm(self) -> float:
         return _first(self.machine["nozzle_diameter"])
+
+    @property
+    def layer_heights_mm(self) -> tuple[float, float]:
+        """The lowest and the highest; an order that names none gets the one of process.ini."""
+        most = _first(self.machine.get("max_layer_height", "0")) or self.nozzle_mm
+        return _first(self.machine.get("min_layer_height", "0")), most
+
+    def grams_a_mm(self, material: str) -> float:
+        """What a millimetre of the filament weighs."""
+        filament = self.filaments[self.material(material)]
+        return math.pi / 4 * _first(filament["filament_diameter"]) ** 2 * _first(filament.get("filament_density", "0")) / 1000
 
     @property
     def materials(self) -> list[str]:
@@ -100,9 +138,17 @@ class Profile:
             self._require_layer_height(settings.layer_height_mm)
         return self.machine | self.process | self.filaments[material] | _order_keys(settings, material)
 
+    def origins(self, material: str) -> list[Origin]:
+        """Every key of the three layers below the order, and the file it comes from. Refused as `material`."""
+        name = self.material(material)
+        found: dict[str, Origin] = {}
+        for file, values in (("machine.ini", self.machine), ("process.ini", self.process), (f"filament-{name}.ini", self.filaments[name])):
+            for key, value in values.items():
+                found[key] = Origin(key, value, file, found[key].value if key in found else None)
+        return list(found.values())
+
     def _require_layer_height(self, asked: float) -> None:
-        least = _first(self.machine.get("min_layer_height", "0"))
-        most = _first(self.machine.get("max_layer_height", "0")) or self.nozzle_mm
+        least, most = self.layer_heights_mm
         if not least <= asked <= most:
             raise Refused(
                 f"Layers of {asked:g} mm were asked for; {self.name} makes {least:g}…{most:g} mm.",
@@ -205,8 +251,19 @@ def _profile(folder: Path) -> Profile:
     _require_rectangle(machine)
     for material, file in filaments.items():
         _require_within(file, limits[material])
-    values = {material: file.values for material, file in filaments.items()}
-    return Profile(folder.name, folder, machine.values, process.values, values, limits, str(about.get("clears_bed", "")))
+    return Profile(
+        name=folder.name,
+        folder=folder,
+        machine=machine.values,
+        process=process.values,
+        filaments={material: file.values for material, file in filaments.items()},
+        limits=limits,
+        clears_bed=str(about.get("clears_bed", "")),
+        cura=_ini(folder / "cura.ini").values if (folder / "cura.ini").is_file() else {},
+        slicers=_slicers(folder / "profile.toml", about),
+        title=str(about.get("title", "")),
+        proven=str(about.get("proven", "")),
+    )
 
 
 def _require_rectangle(machine: _File) -> None:
@@ -249,11 +306,23 @@ def _about(path: Path) -> Mapping[str, object]:
         raise ConfigError(f"{path}: {error}.", hint=_HINT) from error
 
 
+def _slicers(path: Path, about: Mapping[str, object]) -> tuple[str, ...]:
+    named = about.get("slicers", list(_SLICERS))
+    if not isinstance(named, list) or not named or not all(isinstance(name, str) and name for name in named):
+        raise ConfigError(f"{path}: slicers = {named} is no list of slicers.", hint='Such as slicers = ["prusaslicer", "curaengine"].')
+    return tuple(named)
+
+
 def _limits(path: Path, about: Mapping[str, object]) -> dict[str, Limits]:
     materials = about.get("materials")
     if not isinstance(materials, dict) or not materials:
         raise ConfigError(f"{path}: [materials.<MATERIAL>] with nozzle_c and bed_c is missing.", hint=_HINT)
-    return {name: Limits(_range(path, name, ranges, "nozzle_c"), _range(path, name, ranges, "bed_c")) for name, ranges in materials.items()}
+    return {name: _limits_of(path, name, told) for name, told in materials.items()}
+
+
+def _limits_of(path: Path, material: str, told: object) -> Limits:
+    needs = told.get("needs", "") if isinstance(told, Mapping) else ""
+    return Limits(_range(path, material, told, "nozzle_c"), _range(path, material, told, "bed_c"), str(needs))
 
 
 def _range(path: Path, material: str, ranges: object, key: str) -> tuple[int, int]:

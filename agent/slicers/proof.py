@@ -11,19 +11,20 @@ outweigh it; the slicer's account stands alone), and that supports stand where t
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from agent.domain.offer import Supports
 from agent.domain.plate import Part, PrintSettings, ProofLine
 from agent.slicers.commands import refused_commands
-from agent.slicers.gcode import NOT_THE_PART, Box, GcodeFacts
+from agent.slicers.dialects import INFILL, NOT_THE_PART, SUPPORTS
+from agent.slicers.engine import Made
+from agent.slicers.gcode import Box, GcodeFacts
 from agent.slicers.plates import Placed, object_name, with_item_ids
 from agent.slicers.profiles import Flat, Profile
 
-RULES = "2"
+RULES = "3"
 """Goes into the slicer's key: a plate that older rules proved is proved again."""
 
-_SUPPORT_FEATURES = ("Support material", "Support material interface")
-_INFILL = "Internal infill"
 _UNEVEN_PATTERNS = ("adaptivecubic", "supportcubic", "lightning")
 """They are thinner than they are called, where the part allows it."""
 _TIP = 0.02
@@ -31,32 +32,21 @@ _TIP = 0.02
 _ROOM_FOR_INFILL = 0.4
 """Least share of a part's volume that is neither wall nor solid layer, for its infill to be measured."""
 _PULLED_BACK = re.compile(r"\bE-([0-9]+(?:\.[0-9]+)?)")
-_NAMED_SETTINGS = {
-    "fill_density": "infill",
-    "fill_pattern": "infill pattern",
-    "layer_height": "layer height",
-    "support_material": "supports",
-    "support_material_auto": "automatic supports",
-    "filament_type": "material",
-    "filament_colour": "colour",
-    "nozzle_diameter": "nozzle",
-    "temperature": "nozzle temperature",
-    "first_layer_temperature": "first layer temperature",
-    "bed_temperature": "bed temperature",
-    "first_layer_bed_temperature": "first layer bed temperature",
-}
 
 
-def prove(facts: GcodeFacts, placed: Sequence[Placed], parts: Sequence[Part], settings: PrintSettings, profile: Profile) -> list[ProofLine]:
+def prove(
+    facts: GcodeFacts, made: Made, placed: Sequence[Placed], parts: Sequence[Part], settings: PrintSettings, profile: Profile
+) -> list[ProofLine]:
     """Each thing that was ordered, as it was found. `parts`: at least those that are placed on this plate."""
+    account = facts.config if made.account is None else made.account
     flat = profile.flat(settings)
     sizes = {part.item_id: part for part in parts}
     return [
-        *_whole(facts),
+        *_whole(facts, account),
         *_copies(facts, placed),
         *_places(facts, placed, sizes, flat),
         *_shape(facts, flat, profile),
-        *_settings(facts, flat),
+        *_settings(account, made),
         *_supports(facts, settings),
         *_filament(facts, sum(sizes[copy.item_id].volume_mm3 for copy in placed), settings, flat),
         *_temperatures(facts, settings, flat, profile),
@@ -68,8 +58,9 @@ def _line(check: str, expected: object, found: object, ok: bool) -> ProofLine:
     return ProofLine(check=check, expected=str(expected), found=str(found), ok=ok)
 
 
-def _whole(facts: GcodeFacts) -> Iterator[ProofLine]:
-    yield _line("complete", "settings at the end", f"{len(facts.config)} settings", len(facts.config) > 100)
+def _whole(facts: GcodeFacts, account: Flat) -> Iterator[ProofLine]:
+    end = "its end" if facts.whole else "no end"
+    yield _line("complete", "its end and all settings", f"{end}, {len(account)} settings", facts.whole and len(account) > 100)
     yield _line("layers", "at least 1", facts.layers, facts.layers > 0)
     yield _line("print time", "more than 0 s", f"{facts.seconds} s", facts.seconds > 0)
     yield _line("filament", "more than 0 g", f"{facts.filament_g:.2f} g", facts.filament_g > 0)
@@ -91,45 +82,62 @@ def _places(facts: GcodeFacts, placed: Sequence[Placed], parts: Mapping[str, Par
     wanted = {copy: _wanted(copy, parts[copy.item_id], _number(flat.get("z_offset", "0"))) for copy in placed}
     for item_id in dict.fromkeys(copy.item_id for copy in placed):
         boxes = sorted(facts.bodies.get(object_name(item_id), ()))
-        here = sorted(box for copy, box in wanted.items() if copy.item_id == item_id)
-        expected, found, ok = _few(map(_told, here)), _few(map(_told, boxes)), True
+        here = sorted(room for copy, room in wanted.items() if copy.item_id == item_id)
+        expected, found, ok = _few(_told(room.box) for room in here), _few(map(_told, boxes)), True
         if missing := _unmatched(here, boxes, flat):
-            expected, found, ok = _few(map(_told, missing)), _few(map(_told, boxes)) or "nothing", False
+            expected, found, ok = _few(_told(room.box) for room in missing), _few(map(_told, boxes)) or "nothing", False
         yield _line(f"place and size of {item_id}", expected, found, ok)
-    top, tallest = max((box[5] for boxes in facts.bodies.values() for box in boxes), default=0.0), max(box[5] for box in wanted.values())
+    top, tallest = (
+        max((box[5] for boxes in facts.bodies.values() for box in boxes), default=0.0),
+        max(room.box[5] for room in wanted.values()),
+    )
     low, high = _slack(tallest, flat)
     yield _line("height", f"{tallest:.2f} mm", f"{top:.2f} mm", -low <= top - tallest <= high)
 
 
-def _unmatched(wanted: Sequence[Box], boxes: list[Box], flat: Flat) -> list[Box]:
+class _Room(NamedTuple):
+    """The box a copy was given, and how far from its sides in x and y a part that was turned aslant and is no block may stay."""
+
+    box: Box
+    loose: tuple[float, float]
+
+
+def _unmatched(wanted: Sequence[_Room], boxes: list[Box], flat: Flat) -> list[_Room]:
     """Those for which nothing is laid; what is matched is taken out of `boxes`."""
     missing = []
-    for box in wanted:
-        found = next((laid for laid in boxes if _stands(laid, box, flat)), None)
+    for room in wanted:
+        found = next((laid for laid in boxes if _stands(laid, room, flat)), None)
         if found is None:
-            missing.append(box)
+            missing.append(room)
         else:
             boxes.remove(found)
     return missing
 
 
-def _wanted(copy: Placed, part: Part, raised: float) -> Box:
-    width, depth, height = part.size_mm
-    if copy.turned:
-        width, depth = depth, width
+def _wanted(copy: Placed, part: Part, raised: float) -> _Room:
+    """It reaches every side of its own box somewhere: that far at least its turned box is filled."""
+    x, y, height = part.size_mm
+    turn = math.radians(copy.turned_deg)
+    cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
+    width, depth = x * cos + y * sin, x * sin + y * cos
     low = [copy.x_mm - width / 2, copy.y_mm - depth / 2, raised]
-    return [*low, low[0] + width, low[1] + depth, raised + height]
+    return _Room([*low, low[0] + width, low[1] + depth, raised + height], (min(x * cos, y * sin), min(x * sin, y * cos)))
 
 
-def _stands(found: Box, wanted: Box, flat: Flat) -> bool:
+def _stands(found: Box, room: _Room, flat: Flat) -> bool:
     """Lines run half their width inside the outline, and a little more where it is round or pointed."""
+    wanted = room.box
     for axis in range(3):
         size = wanted[axis + 3] - wanted[axis]
-        inside, outside = (1.5 + _TIP * size, _number(flat["nozzle_diameter"]) / 2 + 0.1) if axis < 2 else _slack(size, flat)
+        inside, outside = _beside(size, room.loose[axis], flat) if axis < 2 else _slack(size, flat)
         for past in (wanted[axis] - found[axis], found[axis + 3] - wanted[axis + 3]):
             if not -inside <= past <= outside:
                 return False
     return True
+
+
+def _beside(size: float, loose: float, flat: Flat) -> tuple[float, float]:
+    return 1.5 + _TIP * size + loose, _number(flat["nozzle_diameter"]) / 2 + 0.1
 
 
 def _slack(height: float, flat: Flat) -> tuple[float, float]:
@@ -159,28 +167,27 @@ def _layers(facts: GcodeFacts, flat: Flat) -> Iterator[ProofLine]:
     yield _line("first layer in moves", f"{first:g} mm", f"{facts.first_mm:g} mm", abs(facts.first_mm - first) < 0.006)
     if facts.layer_mm:
         yield _line("layer height in moves", f"{layer:g} mm", f"{facts.layer_mm:g} mm", abs(facts.layer_mm - layer) < 0.006)
-    supported = any(facts.laid_mm.get(feature) for feature in _SUPPORT_FEATURES)
+    supported = any(facts.laid_mm.get(feature) for feature in SUPPORTS)
     most = 1.5 * layer if not supported else max(1.5 * layer, _number(flat["nozzle_diameter"]) + 0.01)
     yield _line("no layer is missing", f"steps up to {most:g} mm", f"{facts.widest_step_mm:g} mm", facts.widest_step_mm <= most)
 
 
 # --- how it is made ---------------------------------------------------------------------------------------------------
-def _settings(facts: GcodeFacts, flat: Flat) -> Iterator[ProofLine]:
+def _settings(account: Flat, made: Made) -> Iterator[ProofLine]:
     """The slicer's own account of what it used: an option it dropped, or did not know, shows here."""
-    for key, name in _NAMED_SETTINGS.items():
-        if key in flat:
-            found = facts.config.get(key, "missing")
-            yield _line(name, flat[key], found, _same(found, flat[key]))
-    others = sorted(flat.keys() - _NAMED_SETTINGS.keys())
-    changed = [
-        f"{key} = {facts.config.get(key, 'missing')[:60]}" for key in others if not _same(facts.config.get(key, "missing"), flat[key])
-    ]
+    asked, named = made.asked, made.named
+    for key, name in named.items():
+        if key in asked:
+            found = account.get(key, "missing")
+            yield _line(name, asked[key], found, _same(found, asked[key]))
+    others = sorted(asked.keys() - named.keys())
+    changed = [f"{key} = {account.get(key, 'missing')[:60]}" for key in others if not _same(account.get(key, "missing"), asked[key])]
     yield _line("every other setting of the profile", f"{len(others)} as given", _few(changed) or f"{len(others)} as given", not changed)
 
 
 def _supports(facts: GcodeFacts, settings: PrintSettings) -> Iterator[ProofLine]:
     """Supports that were asked for may be none: a cube needs none."""
-    supports = sum(facts.laid_mm.get(feature, 0.0) for feature in _SUPPORT_FEATURES)
+    supports = sum(facts.laid_mm.get(feature, 0.0) for feature in SUPPORTS)
     if settings.supports is Supports.NO:
         yield _line("support laid", "none", f"{supports:.0f} mm", supports <= 0)
 
@@ -188,8 +195,8 @@ def _supports(facts: GcodeFacts, settings: PrintSettings) -> Iterator[ProofLine]
 def _filament(facts: GcodeFacts, volume_mm3: float, settings: PrintSettings, flat: Flat) -> Iterator[ProofLine]:
     """`volume_mm3` is that of all copies' meshes; bodies that overlap count twice in it."""
     area = math.pi / 4 * _number(flat["filament_diameter"]) ** 2
-    infill = facts.laid_mm.get(_INFILL, 0.0) * area
-    walls = sum(laid for feature, laid in facts.laid_mm.items() if feature not in NOT_THE_PART and feature != _INFILL) * area
+    infill = facts.laid_mm.get(INFILL, 0.0) * area
+    walls = sum(laid for feature, laid in facts.laid_mm.items() if feature not in NOT_THE_PART and feature != INFILL) * area
     least, most = volume_mm3 * 0.8 * settings.infill_percent / 100, volume_mm3 * 2 + 1000
     yield _line("volume of the parts", f"{least:.0f}…{most:.0f} mm³", f"{walls + infill:.0f} mm³", least <= walls + infill <= most)
     pulled_back = sum(float(mm) for mm in _PULLED_BACK.findall(flat.get("end_gcode", "")))  # the slicer's own count leaves it out

@@ -19,7 +19,6 @@ from typing import cast
 
 from agent.domain.errors import NeedsOperator
 
-_LINE_MOST = 4096
 _KEPT_LINES = 60
 _TO_CATCH_CPU_S = 2
 """Between the signal that tells the program its CPU time is up and the one it cannot catch."""
@@ -30,13 +29,14 @@ _PIPES_S = 1.0
 @dataclass(frozen=True)
 class Limits:
     """`wall_s` and `cpu_s` in seconds; `memory_bytes` is address space; `file_bytes` the largest file it may write,
-    `output_bytes` the most it may say on both streams together."""
+    `output_bytes` the most it may say on both streams together, `line_bytes` where a line of that is cut."""
 
     wall_s: float
     cpu_s: int
     memory_bytes: int
     file_bytes: int
     output_bytes: int = 1_000_000
+    line_bytes: int = 4096
     niceness: int = 5
 
 
@@ -75,7 +75,7 @@ async def run(
     program = shutil.which(argv[0])
     if program is None:
         raise NeedsOperator(f"{argv[0]} is not installed.", hint=f"Install it (Debian: apt-get install {argv[0]}).", code="not_installed")
-    began, heard, timed_out = time.monotonic(), _Heard(limits.output_bytes, on_line), False
+    began, heard, timed_out = time.monotonic(), _Heard(limits, on_line), False
     transport, mailbox = await asyncio.get_running_loop().subprocess_exec(
         _Mailbox, *_limited(limits), program, *argv[1:], cwd=cwd, env=dict(env), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
     )
@@ -148,10 +148,10 @@ class _Mailbox(asyncio.SubprocessProtocol):
 
 
 class _Heard:
-    """The last lines of both streams, in flat memory whatever the program writes: a line is cut at 4096 characters."""
+    """The last lines of both streams, in flat memory whatever the program writes: a line is cut."""
 
-    def __init__(self, most_bytes: int, on_line: Callable[[str], None] | None) -> None:
-        self._left = most_bytes
+    def __init__(self, limits: Limits, on_line: Callable[[str], None] | None) -> None:
+        self._left, self._line_bytes = limits.output_bytes, limits.line_bytes
         self._on_line = on_line
         self._rest = {1: b"", 2: b""}
         self._kept: dict[int, deque[str]] = {1: deque(maxlen=_KEPT_LINES), 2: deque(maxlen=_KEPT_LINES)}
@@ -166,7 +166,7 @@ class _Heard:
         if self.too_much:
             return False
         *lines, rest = (self._rest[fd] + data).split(b"\n")
-        self._rest[fd] = rest[:_LINE_MOST]
+        self._rest[fd] = rest[: self._line_bytes]
         for line in lines:
             self._keep(fd, line)
         return True
@@ -178,7 +178,7 @@ class _Heard:
         return list(self._kept[fd])
 
     def _keep(self, fd: int, raw: bytes) -> None:
-        line = raw[:_LINE_MOST].decode(errors="replace").rstrip()
+        line = raw[: self._line_bytes].decode(errors="replace").rstrip()
         self._kept[fd].append(line)
         if fd == 1 and self._on_line is not None:
             self._on_line(line)

@@ -6,6 +6,7 @@ import pytest
 
 from agent.domain.order import State
 from agent.sandbox.models import binary_stl, box
+from tests.meshes.packages import mesh, model, package, thing
 from tests.rigs.agent_process import AgentHome, Desk, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
@@ -36,7 +37,7 @@ def test_dropped_files_are_printed_as_their_order_says_and_once_over_a_kill(tmp_
         (inbox / "hook.stl").write_bytes(binary_stl(box(12, 12, 2)))
         (order,) = wait_until(desk.ledger.orders, "the order is taken in")
         agent.kill()
-        (inbox / "alone.stl").write_bytes(binary_stl(box(10, 14, 2)))
+        (inbox / "alone.3mf").write_bytes(package(model(thing(1, mesh(box(10, 14, 2))))))
         with home.running():
             wait_until(lambda: all_closed(desk, 2), "both are delivered", 120)
         (plate,) = desk.ledger.order(order.id).dossier.plates

@@ -15,11 +15,18 @@ from agent.meshes.stl import write_canonical
 from agent.ports.slicer import Progress, SliceWork
 from agent.sandbox import models
 from agent.sandbox.models import Mesh
+from agent.slicers.engine import Engine, Made
 from agent.slicers.gcode import GcodeFacts, read_facts
-from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
-from agent.slicers.prusaslicer import PrusaSlicer
+from agent.slicers.plate_slicer import PlateSlicer
+from agent.slicers.profiles import Profile, ProfileLibrary, default_profiles_dir
+from agent.slicers.prusaslicer import NAMED, PrusaSlicer
 
-SHIPPED = ("bambu-p1s", "ender3", "generic-marlin", "prusa-mk3s", "voron-v0")
+CURA_DEFINITIONS = Path(__file__).parents[2] / ".venvs" / "cura-definitions"
+LIBRARY = ProfileLibrary(default_profiles_dir())
+SHIPPED = LIBRARY.names()
+LAYERS_MM = (0.12, 0.2, 0.28)
+CUBE, T = models.cube(10), models.scaled(models.t_shape(), 0.3)
+"""Small ones, quickly sliced; what stands out of the T needs supports."""
 BLACK = Color(name="black")
 
 
@@ -45,9 +52,10 @@ def work(*parts: Part, profile: str = "prusa-mk3s", first_number: int = 1, **cha
     return SliceWork(parts=list(parts), settings=settings(**changed), printer=printer(profile), first_number=first_number)
 
 
-def script(path: Path, body: str) -> str:
-    """A slicer of our own making: it answers --help as PrusaSlicer does; "$out" is where it is to write, then comes `body`."""
-    path.write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "PrusaSlicer-9.9.9 based on Slic3r" && exit 0\nfor out; do :; done\n{body}\n')
+def script(path: Path, body: str, version: str = "PrusaSlicer-9.9.9 based on Slic3r") -> str:
+    """A slicer of our own making: asked for help it tells its version; "$out" is what is named last, then comes `body`."""
+    asked = '[ "$1" = --help ] || [ "$1" = help ]'
+    path.write_text(f'#!/bin/sh\nif {asked}; then echo "{version}"; exit 0; fi\nfor out; do :; done\n{body}\n')
     path.chmod(0o755)
     return str(path)
 
@@ -70,8 +78,8 @@ class Bench:
     def work_dir(self) -> Path:
         return self.folder / "slicing"
 
-    def slicer(self, **options: Any) -> PrusaSlicer:
-        return PrusaSlicer(self.profiles, self.store, self.work_dir, **options)
+    def slicer(self, binary: str = "", engine: Engine | None = None, **options: Any) -> PlateSlicer:
+        return PlateSlicer(engine or PrusaSlicer(binary), self.profiles, self.store, self.work_dir, **options)
 
     def part(self, mesh: Mesh, item_id: str = "a", quantity: int = 1) -> Part:
         """The mesh in the store as the mesh check leaves it there: dropped to the bed, centred on it."""
@@ -99,6 +107,11 @@ class Bench:
 
     def facts(self, plate: SlicedPlate) -> GcodeFacts:
         return read_facts(self.store.path(plate.gcode_sha256))
+
+
+def told(profile: Profile, settings: PrintSettings) -> Made:
+    """As PrusaSlicer is told it; its account stands in the G-code."""
+    return Made(Path(), profile.flat(settings), NAMED)
 
 
 def unproved(plate: SlicedPlate) -> set[str]:

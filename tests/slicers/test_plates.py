@@ -1,6 +1,7 @@
 """Where copies stand, and the 3MF that says so."""
 
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -41,9 +42,9 @@ orders = st.lists(st.tuples(sides, sides, st.integers(1, 12)), min_size=1, max_s
 
 
 def box(copy: Placed, parts: Sequence[Part]) -> tuple[float, float, float, float]:
-    width, depth, _ = next(part.size_mm for part in parts if part.item_id == copy.item_id)
-    if copy.turned:
-        width, depth = depth, width
+    x, y, _ = next(part.size_mm for part in parts if part.item_id == copy.item_id)
+    cos, sin = abs(math.cos(math.radians(copy.turned_deg))), abs(math.sin(math.radians(copy.turned_deg)))
+    width, depth = x * cos + y * sin, x * sin + y * cos
     return copy.x_mm - width / 2, copy.y_mm - depth / 2, copy.x_mm + width / 2, copy.y_mm + depth / 2
 
 
@@ -82,6 +83,7 @@ def test_every_copy_has_one_place_that_does_not_depend_on_the_order_of_items(par
         ([part("a", 238, 198)], [1]),
         ([part("a", 238, 198, 3)], [1, 1, 1]),
         ([part("a", 198, 238)], [1]),
+        ([part("a", 290, 10, 2)], [1, 1]),
         ([part("a", 116.5, 96.5, 4)], [4]),
         ([part("a", 116.6, 96.5, 4)], [2, 2]),
         ([part("a", 20, 20, 72)], [9 * 8]),
@@ -96,10 +98,10 @@ def test_as_few_plates_as_rows_allow(parts: list[Part], counts: list[int]) -> No
 
 def test_one_part_stands_in_the_middle() -> None:
     ((copy,),) = place([part("a", 30, 10)], CENTRED)
-    assert (copy.x_mm, copy.y_mm, copy.turned) == (0, 0, False)
+    assert (copy.x_mm, copy.y_mm, copy.turned_deg) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("size", [(238.1, 10, 10), (200, 200, 10), (10, 10, 210.1), (400, 400, 400)])
+@pytest.mark.parametrize("size", [(238.1, 100, 10), (300, 10, 10), (200, 200, 10), (10, 10, 210.1), (400, 400, 400)])
 def test_what_does_not_fit_is_refused(size: tuple[float, float, float]) -> None:
     with pytest.raises(Refused, match="238×198×210 mm") as refused:
         place([part("fits", 5, 5), part("a", size[0], size[1], height=size[2])], MK3S)
@@ -130,7 +132,7 @@ def read(path: Path) -> tuple[ElementTree.Element, ElementTree.Element]:
 
 
 def test_each_part_is_one_object_and_each_copy_one_item(tmp_path: Path) -> None:
-    placed = [Placed("a", "s1", 10, 20, False), Placed("a", "s1", 40, 20.12347, True), Placed('b&<">', "s2", 70, 20, False)]
+    placed = [Placed("a", "s1", 10, 20, 0), Placed("a", "s1", 40, 20.12347, 90), Placed('b&<">', "s2", 70, 20, 0)]
     model, config = written(tmp_path, placed, {"s1": models.cube(10), "s2": models.demo_part()})
     objects, items = model.findall(f".//{CORE}object"), model.findall(f".//{CORE}item")
     assert [found.get("name") for found in objects] == [object_name("a"), object_name('b&<">')]
@@ -144,23 +146,38 @@ def test_each_part_is_one_object_and_each_copy_one_item(tmp_path: Path) -> None:
     assert [found.get("lastid") for found in config.findall(".//volume")] == ["11", str(len(models.demo_part()) - 1)]
 
 
+def test_a_copy_turned_aslant_covers_the_room_it_was_given(tmp_path: Path) -> None:
+    """The transform's rows are those of 3MF: a point is a row before it."""
+    aslant = part("a", 290, 10)
+    ((copy,),) = place([aslant], MK3S)
+    model, _ = written(tmp_path, [copy], {aslant.mesh_sha256: models.moved(models.box(290, 10, 10), -145, -5, 0)})
+    (item,), corners = model.findall(f".//{CORE}item"), model.findall(f".//{CORE}vertex")
+    m = [float(value) for value in item.get("transform", "").split()]
+    points = [(float(found.get("x", "")), float(found.get("y", ""))) for found in corners]
+    xs, ys = [x * m[0] + y * m[3] + m[9] for x, y in points], [x * m[1] + y * m[4] + m[10] for x, y in points]
+    assert 0 < copy.turned_deg < 90
+    assert (min(xs), min(ys), max(xs), max(ys)) == pytest.approx(box(copy, [aslant]), abs=1e-3)
+    right_end = max(zip(xs, ys, strict=True))
+    assert right_end[1] > copy.y_mm + 50, "turned anticlockwise, its right end goes to the back"
+
+
 def test_corners_keep_every_bit(tmp_path: Path) -> None:
     mesh = models.mapped(models.cube(10), lambda p: (p[0] / 3, p[1] * 1.0000001, p[2] - 1e-7))
-    model, _ = written(tmp_path, [Placed("a", "s", 0, 0, False)], {"s": mesh})
+    model, _ = written(tmp_path, [Placed("a", "s", 0, 0, 0)], {"s": mesh})
     told = {tuple(float(found.get(axis, "")) for axis in "xyz") for found in model.findall(f".//{CORE}vertex")}
     as_floats = {tuple(struct.unpack("<3f", struct.pack("<3f", *corner))) for triangle in mesh for corner in triangle}
     assert {struct.pack("<3f", *corner) for corner in told} == {struct.pack("<3f", *corner) for corner in as_floats}
 
 
 def test_the_same_plate_is_the_same_model(tmp_path: Path) -> None:
-    trees = [written(tmp_path, [Placed("a", "s", 5, 5, False)], {"s": models.demo_part()})[0] for _ in range(2)]
+    trees = [written(tmp_path, [Placed("a", "s", 5, 5, 0)], {"s": models.demo_part()})[0] for _ in range(2)]
     assert ElementTree.tostring(trees[0]) == ElementTree.tostring(trees[1])
 
 
 def test_a_large_mesh_is_written_by_a_process_of_its_own(tmp_path: Path) -> None:
     stl = models.write_binary_stl(tmp_path / "big.stl", models.rippled_sphere(20_000))
     facets = (stl.stat().st_size - 84) // 50
-    wanted = {"placed": [vars(Placed("a", "s", 5, 5, False))], "meshes": {"s": str(stl)}}
+    wanted = {"placed": [vars(Placed("a", "s", 5, 5, 0))], "meshes": {"s": str(stl)}}
     (tmp_path / "wanted.json").write_text(json.dumps(wanted))
     subprocess.run([sys.executable, "-m", "agent.slicers.plates", "wanted.json", "x.3mf"], cwd=tmp_path, check=True, env=ROOT)
     model, _ = read(tmp_path / "x.3mf")

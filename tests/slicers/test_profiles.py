@@ -1,18 +1,25 @@
 """The shipped profiles are what the slicer knows, and a file with a mistake says where it is."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from agent.config.load import load as load_config
 from agent.domain.errors import ConfigError, Refused
 from agent.domain.offer import Supports
 from agent.domain.values import Color
-from agent.slicers.profiles import Flat, Profile, ProfileLibrary, as_ini, default_profiles_dir, fingerprint
-from tests.slicers.bench import SHIPPED, settings
+from agent.printers.bambu.access import MODEL_IDS
+from agent.slicers.profiles import ORDER_KEYS, Flat, Profile, ProfileLibrary, default_profiles_dir, fingerprint
+from agent.wiring import build_printers
+from tests.slicers.bench import LAYERS_MM, LIBRARY, SHIPPED, settings
 
-FILES = ("machine.ini", "process.ini", "filament-PLA.ini", "filament-PETG.ini")
+FILES = [(name, path.name) for name in SHIPPED for path in sorted((default_profiles_dir() / name).glob("*.ini")) if path.name != "cura.ini"]
+KLIPPER_LIFTS_TO_MM = {"generic-klipper": 180, "voron-v0": 120, "voron-v2.4-300": 250}
+"""As high as these machines can go (a Trident 250 mm, a 2.4 a little more). Marlin stops there; Klipper ends the print with an error."""
+COORDINATE = re.compile(r"([XYZ])(-?[\d.]+)")
 
 
 def ini(path: Path) -> Flat:
@@ -41,40 +48,65 @@ def load(folder: Path) -> Profile:
 
 
 # --- the shipped ones --------------------------------------------------------------------------------------------------
-def test_all_shipped_profiles_are_here() -> None:
-    assert ProfileLibrary(default_profiles_dir()).names() == sorted(SHIPPED)
-
-
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_profile_loads(name: str) -> None:
-    profile = ProfileLibrary(default_profiles_dir()).profile(name)
-    assert profile.name == name and profile.materials == ["PETG", "PLA"] and profile.nozzle_mm == 0.4
-    assert profile.process["layer_height"] == "0.2"
-    assert min(profile.bed_mm) >= 120
+    profile = LIBRARY.profile(name)
+    assert profile.name == name and {"PLA", "PETG", "TPU"} <= set(profile.materials) and profile.nozzle_mm == 0.4
+    assert ("ABS" in profile.materials) == ("ASA" in profile.materials)
+    assert profile.process["layer_height"] == profile.process["first_layer_height"] == "0.2"
+    assert min(profile.bed_mm) >= 115
     for material in profile.materials:
         assert profile.limits[material].nozzle_c[0] < int(profile.filaments[material]["temperature"]) < profile.limits[material].nozzle_c[1]
+    least, most = profile.layer_heights_mm
+    assert least <= min(LAYERS_MM) and max(LAYERS_MM) <= most
 
 
-@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_profile_says_what_it_is_and_the_docs_name_it(name: str) -> None:
+    profile = LIBRARY.profile(name)
+    assert profile.title and "not seen on hardware" in profile.proven
+    assert ("CuraEngine" in profile.proven) == ("curaengine" in profile.slicers)
+    assert f"`{name}`" in (Path(__file__).parents[2] / "docs" / "slicing.md").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("bambu-")])
+def test_the_adapter_packs_what_is_sliced_for_a_bambu_printer(name: str) -> None:
+    """It sends only to the model that the G-code names; CuraEngine's names none."""
+    profile = LIBRARY.profile(name)
+    assert profile.machine["printer_model"] in MODEL_IDS and profile.slicers == ("prusaslicer",)
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name not in ("bambu-p1s", "bambu-x1c")])
+def test_start_and_end_code_stay_on_the_bed(name: str) -> None:
+    """But for two Prusas, which prime or wipe on the strip before it. P1S and X1C purge at the chute behind the bed."""
+    profile = LIBRARY.profile(name)
+    room = {"X": (min(0, profile.bed_x_mm[0]), profile.bed_x_mm[1]), "Y": profile.bed_y_mm, "Z": (0, profile.bed_mm[2])}
+    if name == "prusa-mk3s":
+        room["Y"] = (-4, room["Y"][1])
+    moves = [*absolute_moves(profile.machine["start_gcode"]), *absolute_moves(profile.machine["end_gcode"])]
+    for line in moves:
+        for axis, at in COORDINATE.findall(line):
+            assert room[axis][0] <= float(at) <= room[axis][1], line
+
+
+@pytest.mark.parametrize("name", KLIPPER_LIFTS_TO_MM)
+def test_the_lift_at_the_end_of_the_tallest_part_is_no_error_to_klipper(name: str) -> None:
+    profile = LIBRARY.profile(name)
+    relative = profile.machine["end_gcode"].partition("G90")[0]
+    (lift,) = [float(at) for axis, at in COORDINATE.findall(relative) if axis == "Z"]
+    assert profile.bed_mm[2] + float(profile.machine["retract_lift"]) + lift <= KLIPPER_LIFTS_TO_MM[name]
+
+
+def absolute_moves(code: str) -> list[str]:
+    lines = code.replace(r"\n", "\n").partition("G91\n")
+    after = lines[2].partition("G90\n")[2]
+    return [line for line in (lines[0] + after).splitlines() if re.match(r"G[01] ", line)]
+
+
+@pytest.mark.parametrize(("name", "file"), FILES)
 def test_the_slicer_knows_every_key(known_to_the_slicer: Flat, name: str, file: str) -> None:
     assert len(known_to_the_slicer) > 250
     assert sorted(ini(default_profiles_dir() / name / file).keys() - known_to_the_slicer.keys()) == []
-
-
-@pytest.mark.parametrize("material", ["PLA", "PETG"])
-@pytest.mark.parametrize("name", SHIPPED)
-def test_the_slicer_takes_a_flat_profile_as_it_is(tmp_path: Path, name: str, material: str) -> None:
-    """Every value comes back unchanged, so that the proof can ask for exactly these."""
-    order = settings(
-        material=material, layer_height_mm=0.16, infill_percent=100, supports=Supports.YES, color=Color(name="x", hex="#00ff00")
-    )
-    flat = ProfileLibrary(default_profiles_dir()).profile(name).flat(order)
-    (tmp_path / "flat.ini").write_text(as_ini(flat))
-    command = ["prusa-slicer", "--datadir", "data", "--load", "flat.ini", "--save", "back.ini"]
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-    back = ini(tmp_path / "back.ini")
-    assert {key: back.get(key) for key in flat} == flat
 
 
 # --- flattening --------------------------------------------------------------------------------------------------------
@@ -103,6 +135,19 @@ def test_what_the_order_decides(mine: Path) -> None:
     assert full["temperature"] == profile.filaments["PETG"]["temperature"]
 
 
+def test_every_key_has_one_origin_and_the_order_decides_the_rest(mine: Path) -> None:
+    profile = load(mine)
+    full = settings(material="TPU", infill_percent=100, layer_height_mm=0.12, color=Color(name="r", hex="#aa00ff"))
+    told = {origin.key: origin.value for origin in profile.origins("tpu")}
+    flat = profile.flat(full)
+    assert {key for key in flat if told.get(key) != flat[key]} <= set(ORDER_KEYS) <= set(flat)
+    assert {origin.file for origin in profile.origins("TPU")} == {"machine.ini", "process.ini", "filament-TPU.ini"}
+    assert {(origin.key, origin.instead_of) for origin in profile.origins("TPU") if origin.instead_of} == {
+        ("retract_length", "5"),
+        ("retract_speed", "45"),
+    }
+
+
 def test_labels_cannot_be_switched_off_by_a_profile(mine: Path) -> None:
     process = mine / "process.ini"
     process.write_text(process.read_text().replace("gcode_label_objects = 1", "gcode_label_objects = 0"))
@@ -118,14 +163,26 @@ def test_the_fingerprint_changes_with_every_value(mine: Path) -> None:
 
 def test_a_material_is_found_in_any_spelling_or_refused(mine: Path) -> None:
     assert load(mine).material("petg") == "PETG"
-    with pytest.raises(Refused, match=r"no settings for TPU \(it has PETG, PLA\)") as refused:
-        load(mine).material("TPU")
-    assert refused.value.code == "no_profile" and "filament-TPU.ini" in refused.value.hint
+    with pytest.raises(Refused, match=r"no settings for ABS \(it has PETG, PLA, TPU\)") as refused:
+        load(mine).material("ABS")
+    assert refused.value.code == "no_profile" and "filament-ABS.ini" in refused.value.hint
 
 
 def test_a_bed_that_does_not_begin_at_zero(mine: Path) -> None:
     change(mine / "machine.ini", "bed_shape", "-100x-50,100x-50,100x50,-100x50")
     assert load(mine).bed_mm == (200, 100, 250) and load(mine).bed_x_mm == (-100, 100)
+
+
+def test_a_printer_with_a_slicer_its_profile_is_not_for(tmp_path: Path) -> None:
+    (tmp_path / "printers").mkdir()
+    printer = 'name = "a"\nkind = "virtual"\nprofile = "bambu-p1s"\nslicer = "curaengine"\n'
+    (tmp_path / "printers" / "a.toml").write_text(printer)
+    (tmp_path / "config.toml").write_text('[agent]\ndata_dir = "data"\n')
+    with pytest.raises(ConfigError, match='a: slicer = "curaengine", and the profile bambu-p1s is for prusaslicer') as told:
+        build_printers(load_config(tmp_path / "config.toml"))
+    assert str(default_profiles_dir() / "bambu-p1s" / "profile.toml") in told.value.hint
+    (tmp_path / "printers" / "a.toml").write_text(printer.replace("bambu-p1s", "voron-v0"))
+    assert build_printers(load_config(tmp_path / "config.toml"))["a"].facts.slicer == "curaengine"
 
 
 # --- mistakes ----------------------------------------------------------------------------------------------------------
@@ -205,7 +262,9 @@ def test_a_file_that_is_missing_or_no_text(mine: Path, file: str) -> None:
 
 def test_a_filament_without_temperatures_and_temperatures_without_a_filament(mine: Path) -> None:
     (mine / "filament-PETG.ini").rename(mine / "filament-ABS.ini")
-    with pytest.raises(ConfigError, match=r"the filament files \(ABS, PLA\) and \[materials\] of profile.toml \(PLA, PETG\) differ"):
+    with pytest.raises(
+        ConfigError, match=r"the filament files \(ABS, PLA, TPU\) and \[materials\] of profile.toml \(PLA, PETG, TPU\) differ"
+    ):
         load(mine)
 
 
@@ -226,6 +285,20 @@ def test_a_profile_toml_with_a_mistake(mine: Path, text: str, why: str) -> None:
     (mine / "profile.toml").write_text(text)
     with pytest.raises(ConfigError, match=why):
         load(mine)
+
+
+@pytest.mark.parametrize("named", ["'prusaslicer'", "[]", "[5]", "['']"])
+def test_slicers_that_are_no_list_of_names(mine: Path, named: str) -> None:
+    about = mine / "profile.toml"
+    about.write_text(re.sub("(?m)^slicers = .*$", f"slicers = {named}", about.read_text()))
+    with pytest.raises(ConfigError, match=r"profile\.toml: slicers = .* is no list of slicers"):
+        load(mine)
+
+
+def test_a_profile_that_names_no_slicer_is_for_prusaslicer(mine: Path) -> None:
+    about = mine / "profile.toml"
+    about.write_text(re.sub("(?m)^slicers = .*$", "", about.read_text()))
+    assert load(mine).slicers == ("prusaslicer",)
 
 
 @pytest.mark.parametrize("name", ["nothing", "../mine", "", "mine/.."])

@@ -21,7 +21,7 @@ from agent.slicers.commands import UNSAFE, refused_commands
 from agent.slicers.gcode import GcodeFacts, read_facts
 from agent.slicers.plates import place
 from agent.slicers.proof import prove
-from tests.slicers.bench import Bench, script, unproved, work
+from tests.slicers.bench import Bench, script, told, unproved, work
 
 CUBE, T = models.cube(10), models.scaled(models.t_shape(), 0.4)
 UNSAFE_LINES = ("M502", "m500 ; save", "N3 M997", "SAVE_CONFIG", "G20", "T1", "M600", "G92.1", "G5 X1 Y1")
@@ -39,7 +39,7 @@ class Sliced:
     def proof(self, facts: GcodeFacts) -> list[ProofLine]:
         profile = self.bench.profiles.profile(self.work.printer.profile)
         (placed,) = place(self.work.parts, profile)
-        return prove(facts, placed, self.work.parts, self.work.settings, profile)
+        return prove(facts, told(profile, self.work.settings), placed, self.work.parts, self.work.settings, profile)
 
     def failed(self, facts: GcodeFacts) -> set[str]:
         return {line.check for line in self.proof(facts) if not line.ok}
@@ -146,6 +146,16 @@ async def test_other_parts_than_ordered(plate: Sliced, name: str) -> None:
     parts, failing = OTHER_PARTS[name]
     other = plate.work.model_copy(update={"parts": [plate.bench.part(*part) for part in parts]})
     assert plate.failed(plate.bench.facts(await plate.bench.one(other))) >= failing
+
+
+def test_a_long_part_that_is_not_turned_as_it_was_placed(tmp_path: Path) -> None:
+    long = sliced(tmp_path, lambda bench: work(bench.part(models.box(290, 10, 1))))
+    (((low_x, low_y, low_z, high_x, high_y, high_z),),) = long.facts.bodies.values()
+    straight = [125 - 145, 100, low_z, 125 + 145, 110, high_z]
+    flatter = [low_x - 20, low_y + 40, low_z, high_x + 20, high_y - 40, high_z]
+    smaller = [low_x + 20, low_y + 20, low_z, high_x - 20, high_y - 20, high_z]
+    for box in (straight, flatter, smaller):
+        assert long.failed(replace(long.facts, bodies={name: [box] for name in long.facts.bodies})) == {"place and size of a"}
 
 
 @pytest.mark.parametrize(("shift", "side"), [((-130, 0), "x"), ((130, 0), "x"), ((0, -110), "y"), ((0, 110), "y")])

@@ -15,10 +15,11 @@ from agent.domain.errors import AgentError, NeedsOperator, Refused
 from agent.domain.offer import Supports
 from agent.ports.slicer import SliceWork
 from agent.sandbox import models
+from agent.slicers.plate_slicer import PlateSlicer
 from agent.slicers.plates import place
 from agent.slicers.proof import prove
 from agent.slicers.prusaslicer import PrusaSlicer
-from tests.slicers.bench import Bench, script, unproved, work
+from tests.slicers.bench import Bench, script, told, unproved, work
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def gone(pid: int) -> bool:
         os.close(handle)
 
 
-async def error_of(slicer: PrusaSlicer, work: SliceWork) -> AgentError:
+async def error_of(slicer: PlateSlicer, work: SliceWork) -> AgentError:
     with pytest.raises(AgentError) as caught:
         await slicer.slice(work)
     assert caught.value.hint
@@ -168,7 +169,7 @@ async def test_a_layer_that_is_missing_in_the_middle(bench: Bench) -> None:
 # --- it is not there ---------------------------------------------------------------------------------------------------
 async def test_a_slicer_that_is_not_installed(bench: Bench, cube: SliceWork) -> None:
     slicer = bench.slicer(binary="no-such-slicer")
-    for call in (slicer.version, lambda: slicer.key(cube)):
+    for call in (slicer.engine.version, lambda: slicer.key(cube)):
         with pytest.raises(NeedsOperator, match="no-such-slicer is not installed") as error:
             call()
         assert error.value.code == "not_installed" and "apt-get" in error.value.hint
@@ -184,7 +185,7 @@ def test_a_program_that_is_no_prusaslicer(bench: Bench, tmp_path: Path, body: st
     other.write_text(f"#!/bin/sh\n{body}\n")
     other.chmod(0o755)
     with pytest.raises(NeedsOperator, match="is not PrusaSlicer") as error:
-        bench.slicer(binary=str(other)).version()
+        bench.slicer(binary=str(other)).engine.version()
     assert error.value.code == "not_installed"
 
 
@@ -193,7 +194,7 @@ def test_a_program_of_another_machine(bench: Bench, tmp_path: Path) -> None:
     other.write_bytes(b"\x7fELF for something else")
     other.chmod(0o755)
     with pytest.raises(NeedsOperator, match=r"does not start: .*Exec format error"):
-        bench.slicer(binary=str(other)).version()
+        bench.slicer(binary=str(other)).engine.version()
 
 
 # --- the disk is full --------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_the_slicers_disk_is_full(bench: Bench, tiny_disk: Path) -> None:
-    slicer = PrusaSlicer(bench.profiles, bench.store, tiny_disk / "slicing")
+    slicer = PlateSlicer(PrusaSlicer(), bench.profiles, bench.store, tiny_disk / "slicing")
     error = await error_of(slicer, work(bench.part(models.cube(20))))
     assert isinstance(error, NeedsOperator) and error.code == "disk_full" and "goes on by itself" in error.hint
     assert list((tiny_disk / "slicing").iterdir()) == []
@@ -219,7 +220,7 @@ async def test_the_slicers_disk_is_full(bench: Bench, tiny_disk: Path) -> None:
 async def test_the_stores_disk_is_full(bench: Bench, tiny_disk: Path) -> None:
     full = Bench.in_folder(tiny_disk)
     cube = work(full.part(models.cube(20)))
-    error = await error_of(PrusaSlicer(bench.profiles, full.store, bench.work_dir), cube)
+    error = await error_of(PlateSlicer(PrusaSlicer(), bench.profiles, full.store, bench.work_dir), cube)
     assert isinstance(error, NeedsOperator) and error.code == "disk_full"
     assert [path for path in (tiny_disk / "files").rglob("*.gcode")] == [] and list(bench.work_dir.iterdir()) == []
 
@@ -227,9 +228,9 @@ async def test_the_stores_disk_is_full(bench: Bench, tiny_disk: Path) -> None:
 async def test_no_room_even_for_the_3mf(bench: Bench, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = bench.part(models.rippled_sphere(2_000, 10))
     (tiny_disk / "filler").write_bytes(bytes(590_000))
-    slicer = PrusaSlicer(bench.profiles, bench.store, tiny_disk / "slicing")
+    slicer = PlateSlicer(PrusaSlicer(), bench.profiles, bench.store, tiny_disk / "slicing")
     assert (await error_of(slicer, work(part))).code == "disk_full"
-    monkeypatch.setattr("agent.slicers.prusaslicer._IN_PROCESS_BYTES", 0)  # written by a process of its own
+    monkeypatch.setattr("agent.slicers.apart.IN_PROCESS_BYTES", 0)  # written by a process of its own
     assert (await error_of(slicer, work(part))).code == "disk_full"
 
 
@@ -241,9 +242,11 @@ async def test_a_work_folder_that_cannot_be_made(bench: Bench, cube: SliceWork) 
 
 # --- large files -------------------------------------------------------------------------------------------------------
 async def test_large_files_are_read_and_written_by_processes_of_their_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.slicers.prusaslicer._IN_PROCESS_BYTES", 0)
+    monkeypatch.setattr("agent.slicers.apart.IN_PROCESS_BYTES", 0)
     two = work(bench.part(models.t_shape(), "t"), bench.part(models.cube(10), "c", 2), supports=Supports.YES)
     plate = await bench.one(two)
     assert plate.failed_proof() == []
     profile = bench.profiles.profile("prusa-mk3s")
-    assert plate.proof == prove(bench.facts(plate), *place(two.parts, profile), two.parts, two.settings, profile)
+    assert plate.proof == prove(
+        bench.facts(plate), told(profile, two.settings), *place(two.parts, profile), two.parts, two.settings, profile
+    )

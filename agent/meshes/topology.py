@@ -289,12 +289,20 @@ def welded(mesh: Mesh, loose: Rows, tolerance_mm: float) -> Mesh:
 
     Rounds on eight grids, each shifted by half a cell along other axes: points that near share a cell in at least one.
     """
-    at = mesh.points[loose].astype(np.float64) / tolerance_mm
+    points = mesh.points[loose]
     chosen, place = np.arange(len(loose)), np.arange(len(loose), dtype=np.int32)
     for shift in itertools.product((0.0, 0.5), repeat=3):
-        first, group = _grouped(_hashed(np.floor(at[chosen] + shift).astype(np.int64)))
+        first, group = _grouped(_keys_of_cells(points, chosen, tolerance_mm, np.array(shift)))
         chosen, place = chosen[first], group[place]
     rows = np.arange(len(mesh.points), dtype=np.int32)
     rows[loose] = loose[chosen[place]]
     welded = Mesh(mesh.points, rows[mesh.faces])
     return kept(welded, _has_area(welded), compact=True)
+
+
+def _keys_of_cells(points: Points, chosen: Rows, side_mm: float, shift: npt.NDArray[np.float64]) -> Keys:
+    keys = np.empty(len(chosen), np.uint64)
+    for start in range(0, len(chosen), _BLOCK):
+        cells = np.floor(points[chosen[start : start + _BLOCK]].T.astype(np.float64) / side_mm + shift[:, None])
+        keys[start : start + _BLOCK] = _mixed(*cells.astype(np.int64).view(np.uint64))
+    return keys

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.order import State
-from agent.domain.question import Step
+from agent.domain.question import Question, Step
 from agent.sandbox.marketplace.server import SandboxMarketplace
 from agent.sandbox.models import box, write_binary_stl
 from tests.rigs.agent_process import AgentHome, Desk, wait_until
@@ -53,6 +53,17 @@ def why(desk: Desk, offer_id: str) -> str:
     return " ".join([*(str(event.data) for event in desk.ledger.events(order.id)), *questions])
 
 
+def asked(desk: Desk) -> Question:
+    """The question that goes with a hold; it follows the order's move onto hold at once."""
+
+    def found() -> list[Question]:
+        return [question for question in desk.ledger.open_questions() if question.step is Step.HOLD]
+
+    wait_until(lambda: bool(found()), "the question is asked", 10)
+    (question,) = found()
+    return question
+
+
 def delivered(desk: Desk, offer_id: str) -> bool:
     desk.person.act()
     return state_of(desk, offer_id) is State.CLOSED
@@ -79,8 +90,8 @@ def test_a_day_of_bad_offers_harms_no_good_one(home: AgentHome, market: SandboxM
         assert "web page" in why(desk, bad["page"]) or "HTML" in why(desk, bad["page"])
         assert "material loaded" in why(desk, bad["red"])
         assert "fits the bed" in why(desk, bad["long"])
-        asked = {question.order_id: question.step for question in desk.ledger.open_questions()}
-        assert [step for step in asked.values() if step is Step.OFFER] == [Step.OFFER, Step.OFFER], "instructions and inches are a person's"
+        steps = {question.order_id: question.step for question in desk.ledger.open_questions()}
+        assert [step for step in steps.values() if step is Step.OFFER] == [Step.OFFER, Step.OFFER], "instructions and inches are a person's"
         assert state_of(desk, bad["late page"]) is State.ON_HOLD
         remote = market.order(market.offer(bad["late page"])["order_id"])
         assert [problem["code"] for problem in remote["problems"]] == ["file_unprintable"], "the marketplace was told"
@@ -104,8 +115,7 @@ def test_a_marketplace_that_sends_something_else_than_it_announced_is_held_with_
         wait_until(lambda: state_of(desk, offer_id) is State.ON_HOLD, "on hold", 60)
         assert reason in why(desk, offer_id)
         market.clear_faults()
-        (question,) = [question for question in desk.ledger.open_questions() if question.step is Step.HOLD]
-        desk.ledger.answer(question, {"choice": "retry"}, "Ada")
+        desk.ledger.answer(asked(desk), {"choice": "retry"}, "Ada")
         wait_until(lambda: delivered(desk, offer_id), "delivered once the marketplace is mended", 120)
         assert agent.alive()
 
@@ -138,8 +148,7 @@ def test_a_slicer_that_breaks_puts_its_order_on_hold_and_a_retry_goes_on(
         wait_until(lambda: state_of(desk, offer_id) is State.ON_HOLD, "on hold", 60)
         assert "PrusaSlicer" in why(desk, offer_id)
         broken.unlink()
-        (question,) = [question for question in desk.ledger.open_questions() if question.step is Step.HOLD]
-        desk.ledger.answer(question, {"choice": "retry"}, "Ada")
+        desk.ledger.answer(asked(desk), {"choice": "retry"}, "Ada")
         wait_until(lambda: delivered(desk, offer_id), "delivered", 120)
         assert agent.alive()
 

@@ -48,13 +48,13 @@ def _family(name: str) -> object:
 @pytest.fixture(scope="module")
 def octoprint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     # Longer than an agent takes to start: else a print could end before the next life sees it begin.
-    with running_octoprint(tmp_path_factory.mktemp("octoprint"), least_print_s=6) as server:
+    with running_octoprint(tmp_path_factory.mktemp("octoprint"), least_print_s=8) as server:
         yield OctoPrintMachine(server)
 
 
 @pytest.fixture(scope="module")
 def moonraker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with running_klipper(tmp_path_factory.mktemp("klipper")) as server:
+    with running_klipper(tmp_path_factory.mktemp("klipper"), homing_s=8) as server:  # likewise
         yield KlipperMachine(server)
 
 

@@ -34,7 +34,7 @@ _TLS = "listener {port} 127.0.0.1\ncertfile {folder}/server.pem\nkeyfile {folder
 class KlipperServer(SandboxMachine):
     """With TLS at its broker too, and a camera."""
 
-    def __init__(self, folder: Path, *, trusted: bool = True) -> None:
+    def __init__(self, folder: Path, *, trusted: bool = True, homing_s: float = 0.0) -> None:
         self.camera = Camera()
         self.broker_tls_port = free_port()
         self._certificates = folder / "certificates"
@@ -47,6 +47,7 @@ class KlipperServer(SandboxMachine):
                 mqtt_port=free_port(),
                 instance_name="voron1",
                 trusted=trusted,
+                homing_s=homing_s,
                 camera_url=self.camera.url,
                 broker_extra=_TLS.format(port=self.broker_tls_port, folder=self._certificates),
             )
@@ -257,8 +258,8 @@ class KlipperServer(SandboxMachine):
 
 
 @contextlib.contextmanager
-def running_klipper(folder: Path, *, trusted: bool = True) -> Iterator[KlipperServer]:
-    server = KlipperServer(folder, trusted=trusted)
+def running_klipper(folder: Path, *, trusted: bool = True, homing_s: float = 0.0) -> Iterator[KlipperServer]:
+    server = KlipperServer(folder, trusted=trusted, homing_s=homing_s)
     try:
         server.prepare()
         server.start()

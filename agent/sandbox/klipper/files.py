@@ -120,6 +120,7 @@ set_position_y: 0
 set_position_z: 0
 gcode:
   SET_KINEMATIC_POSITION X=0 Y=0 Z=0
+  G4 P{homing_ms:.0f}
 
 [delayed_gcode fast]
 initial_duration: 0.01
@@ -213,8 +214,8 @@ listener {port} 127.0.0.1
 """
 
 
-def printer_cfg(serial: Path, gcodes: Path) -> str:
-    return _PRINTER.format(serial=serial, gcodes=gcodes)
+def printer_cfg(settings: Settings, *, serial: Path, gcodes: Path) -> str:
+    return _PRINTER.format(serial=serial, gcodes=gcodes, homing_ms=settings.homing_s * 1000)
 
 
 def moonraker_conf(settings: Settings, *, klippy_socket: Path, mqtt_user: str, mqtt_password: str) -> str:

@@ -79,7 +79,7 @@ class SandboxMachine:
         (self._broker_files / "mosquitto.conf").write_text(
             files.mosquitto_conf(self._broker_files / "passwords", settings.mqtt_port, settings.broker_extra)
         )
-        (self._config / "printer.cfg").write_text(files.printer_cfg(self.serial, self.gcodes))
+        (self._config / "printer.cfg").write_text(files.printer_cfg(settings, serial=self.serial, gcodes=self.gcodes))
         conf = self._config / "moonraker.conf"
         conf.touch(mode=0o600)
         conf.write_text(files.moonraker_conf(settings, klippy_socket=self._klippy_socket, mqtt_user=_MOONRAKER_USER, mqtt_password=own))

@@ -17,6 +17,7 @@ class Settings:
     """A port 0 is any free one. `trusted`: Moonraker takes loopback without a key, as in most homes; a wrong key it refuses all the same.
 
     `camera_url`: of a camera that Moonraker is to know; empty: none. `broker_extra`: more lines of mosquitto's configuration.
+    `homing_s`: how long homing takes, and so the shortest print that begins with it.
     """
 
     folder: Path
@@ -27,6 +28,7 @@ class Settings:
     trusted: bool = True
     camera_url: str = ""
     broker_extra: str = ""
+    homing_s: float = 0.0
 
     @property
     def moonraker(self) -> Path:

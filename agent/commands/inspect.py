@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from agent.commands.options import json_option, say_json
-from agent.domain.errors import Refused
+from agent.commands.options import json_option, make_folder, say_json, shown_path
 from agent.domain.mesh import MeshReport, Verdict
-from agent.domain.values import one_line
 from agent.meshes.inspector import inspect_files, picture_file
 from agent.meshes.limits import Limits
 
@@ -55,7 +53,7 @@ def inspect(paths: tuple[Path, ...], pictures: Path | None, config: Path | None,
     """
     files, complaints = _found(paths)
     if pictures is not None:
-        _make_folder(pictures)
+        make_folder(pictures, "--pictures")
     rows = asyncio.run(_inspected(files, pictures, _fits_on(config), as_json))
     if as_json:
         say_json({"files": [_as_json(row, pictures is not None, config is not None) for row in rows]})
@@ -78,7 +76,7 @@ def _found(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             models = list(_models_below(path, complaints))
             files += models
             if not models and len(complaints) == before:
-                complaints.append(f"{_told(path)} holds no models ({', '.join(_ENDINGS)}).")
+                complaints.append(f"{shown_path(path)} holds no models ({', '.join(_ENDINGS)}).")
         else:
             files.append(path)
     return list(dict.fromkeys(files)), complaints
@@ -88,22 +86,13 @@ def _models_below(folder: Path, complaints: list[str]) -> Iterator[Path]:
     """In the order of their names. Links to folders are not followed: they may lead in a circle."""
 
     def unreadable(error: OSError) -> None:
-        complaints.append(f"{_told(Path(error.filename))} cannot be read: {error.strerror}.")
+        complaints.append(f"{shown_path(Path(error.filename))} cannot be read: {error.strerror}.")
 
     for here, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith(_ENDINGS) and not name.startswith("."):
                 yield Path(here, name)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refused(f"{_told(folder)} cannot be made: {error.strerror}.", hint="Give another folder with --pictures.") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise Refused(f"{_told(folder)} cannot be written.", hint="Give another folder with --pictures.")
 
 
 def _picture_stems(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
@@ -167,7 +156,7 @@ def _as_json(row: _Row, with_pictures: bool, with_printers: bool) -> dict[str, A
 def _text(row: _Row) -> str:
     """One line, and one for each reason; a file that is no model has one reason and no facts, and so needs one line."""
     report = row.report
-    head = f"{click.style(f'{report.verdict:8}', fg=_COLORS[report.verdict])} {_told(row.path)}"
+    head = f"{click.style(f'{report.verdict:8}', fg=_COLORS[report.verdict])} {shown_path(row.path)}"
     if not report.triangles and len(report.reasons) == 1:
         return f"{head}  {report.reasons[0].code}: {report.reasons[0].text}"
     size = " × ".join(_short(side) for side in report.bounding_box_mm)
@@ -200,11 +189,6 @@ def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
 
 
-def _told(path: Path) -> str:
-    """A name may hold anything."""
-    return one_line(str(path))
-
-
 @contextmanager
 def _shown(files: int, *, quiet: bool) -> Iterator[Callable[[_Row], None]]:
     """How a row is shown. On a terminal with a progress bar for several files, which the lines pass above."""
@@ -226,6 +210,6 @@ def _shown(files: int, *, quiet: bool) -> Iterator[Callable[[_Row], None]]:
                 bar.console.print(Text.from_ansi(_text(row)), soft_wrap=True)
             else:
                 click.echo(_text(row))
-            bar.update(task, advance=1, description=_told(Path(row.path.name)))
+            bar.update(task, advance=1, description=shown_path(Path(row.path.name)))
 
         yield show

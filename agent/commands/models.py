@@ -1,7 +1,6 @@
 """`quote`, `slice`: what the agent makes of models, without any order."""
 
 import asyncio
-import os
 import re
 import shutil
 import sys
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from agent.commands.options import Command, ConfigSource, config_option, json_option, say_json, say_rows
+from agent.commands.options import Command, ConfigSource, config_option, json_option, make_folder, say_json, say_rows
 from agent.commands.workbench import Wish, Workbench, workbench
 from agent.domain.errors import Refused
 from agent.domain.offer import Supports
@@ -93,7 +92,7 @@ def slice_(
     """Slice, and prove that the G-code is what was asked for. G-code that does not prove is not written. Exit 1 then."""
     settings, wish = config.settings(), Wish(infill, Supports(supports), material, color, quantity)
 
-    _make_folder(output)
+    make_folder(output, "-o")  # before anything is sliced
 
     async def plates() -> list[dict[str, Any]]:
         async with workbench(settings, files) as bench:
@@ -126,16 +125,6 @@ async def _chosen(bench: Workbench, wish: Wish, name: str) -> PrinterFacts:
             return printer
         refusals.append(f"{printer.name}: {'; '.join(quoted.reasons)}")
     raise Refused("No printer can make this. " + " | ".join(refusals), code="cannot_make")
-
-
-def _make_folder(folder: Path) -> None:
-    """Before anything is sliced. Refused where it cannot be made or written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refused(f"{folder} cannot be made: {error.strerror}.", hint="Give another folder with -o.") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise Refused(f"{folder} cannot be written.", hint="Give another folder with -o.")
 
 
 def _stem(files: tuple[Path, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.table import Table
+
+from agent.domain.errors import Refused
+from agent.domain.values import one_line
 
 if TYPE_CHECKING:
     from agent.config.model import Settings
@@ -106,3 +110,18 @@ def say_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], none: st
 def plain(text: str) -> str:
     """The text with rich's own marks taken for text, as `rich.markup.escape` does."""
     return text.replace("[", r"\[")
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Where `option` says that something is to be written. Refused where it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"{shown_path(folder)} cannot be made: {error.strerror}.", hint=f"Give another folder with {option}.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Refused(f"{shown_path(folder)} cannot be written.", hint=f"Give another folder with {option}.")
+
+
+def shown_path(path: Path) -> str:
+    """A name may hold anything."""
+    return one_line(str(path))

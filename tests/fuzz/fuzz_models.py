@@ -5,7 +5,6 @@ its checksums), an OBJ file, or a file of any content under any of the names. XM
 """
 
 import os
-import sys
 import zipfile
 from pathlib import Path
 
@@ -18,10 +17,11 @@ with atheris.instrument_imports(include=["agent.meshes"]):
     from agent.meshes.reading import FAR_MM, UnreadableModel
 
 from agent.sandbox import models
+from tests.fuzz.run import run
 from tests.meshes import packages
 
 LIMITS = Limits(max_bytes=8000, max_ascii_bytes=7000, max_facets=80, max_xml_bytes=20_000)
-_FILE, _DICTIONARY = (Path(f"/proc/self/fd/{os.memfd_create(name)}") for name in ("file", "dictionary"))
+_FILE = Path(f"/proc/self/fd/{os.memfd_create('file')}")
 _NAMES = ("model.3mf", "model.obj", "model.stl", "model.3mf", "model.obj")
 _PACKED, _OBJ = 0, 1
 _WORDS = (
@@ -82,16 +82,5 @@ def seeds() -> list[bytes]:
     ]
 
 
-def main() -> None:
-    corpus = Path(sys.argv[-1])
-    corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds()):
-        (corpus / f"seed-{number}").write_bytes(seed)
-    _DICTIONARY.write_text("\n".join(f'"{word}"' for word in _WORDS) + "\n")
-    options = [f"-dict={_DICTIONARY}", "-max_len=8192", "-timeout=10", "-rss_limit_mb=1024"]
-    atheris.Setup([sys.argv[0], *options, *sys.argv[1:]], one)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(one, seeds(), _WORDS)

@@ -6,7 +6,6 @@ Python: of numpy, which is native, only what comes back from it. Not collected b
 
 import os
 import struct
-import sys
 from pathlib import Path
 
 import atheris
@@ -17,11 +16,12 @@ with atheris.instrument_imports(include=["agent.meshes"]):
     from agent.meshes.stl import FAR_MM, UnreadableStl, read_stl, write_canonical
 
 from agent.sandbox import models
+from tests.fuzz.run import run
 from tests.meshes.stl_rules import announced
 
 LIMITS = Limits(max_bytes=8000, max_ascii_bytes=7000, max_facets=80)
 """Small, so that what lies beyond them is tried as well; the longest input has 8192 bytes."""
-_FILE, _AGAIN, _DICTIONARY = (Path(f"/proc/self/fd/{os.memfd_create(name)}") for name in ("file", "again", "dictionary"))
+_FILE, _AGAIN = (Path(f"/proc/self/fd/{os.memfd_create(name)}") for name in ("file", "again"))
 """In memory, and gone with the process, however it ends."""
 _WORDS = (
     *("solid", "facet", "normal", "outer", "loop", "vertex", "endloop", "endfacet", "endsolid", "SOLID", "EndSolid"),
@@ -78,16 +78,5 @@ def seeds() -> list[bytes]:
     ]
 
 
-def main() -> None:
-    corpus = Path(sys.argv[-1])
-    corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds()):
-        (corpus / f"seed-{number}").write_bytes(seed)
-    _DICTIONARY.write_text("\n".join(f'"{word}"' for word in _WORDS) + "\n")
-    options = [f"-dict={_DICTIONARY}", "-max_len=8192", "-timeout=10", "-rss_limit_mb=1024"]
-    atheris.Setup([sys.argv[0], *options, *sys.argv[1:]], one, custom_mutator=mutated)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(one, seeds(), _WORDS, custom_mutator=mutated)

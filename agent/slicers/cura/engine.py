@@ -42,6 +42,8 @@ NAMED = {
     "material_bed_temperature": "bed temperature",
     "material_bed_temperature_layer_0": "first layer bed temperature",
 }
+_DIALECT = "cura-1"
+"""Goes into the fingerprint: another way of telling the engine is another G-code."""
 _HEADER = ("FLAVOR", "TIME", "Filament used", "Layer height", "MINX", "MINY", "MINZ", "MAXX", "MAXY", "MAXZ")
 _HEADER_LINE = re.compile(rf";(?:{'|'.join(_HEADER)}):.*")
 _TOLD = re.compile(r' -s (\w+)="(.*?)"(?= -|\s*$)', re.DOTALL)
@@ -199,7 +201,3 @@ def _put_header(gcode: Path, header: list[str]) -> None:
         target.write("".join(f"{one}\n" for one in header).encode() + rest)
         shutil.copyfileobj(source, target)
     patched.replace(gcode)
-
-
-_DIALECT = "cura-1"
-"""Goes into the fingerprint: another way of telling the engine is another G-code."""

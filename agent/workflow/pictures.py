@@ -1,10 +1,12 @@
 """A picture of the bed when a print ends or stops: a person sees at a glance whether to get up for it."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from agent.domain.errors import AgentError, Transient
+from agent.domain.events import Event
 from agent.domain.job import Job
 from agent.ports.printer import NO_CAMERA, Camera
 from agent.workflow.shop import Shop
@@ -36,11 +38,20 @@ async def take_picture(job: Job, why: str, shop: Shop) -> str:
 
 async def picture_of_end(job: Job, shop: Shop) -> str:
     """The one that was taken when this job ended as it did; taken now where nobody tried, because the agent died in between."""
-    for event in reversed(shop.ledger.events(job.order_id)):
+    return await _taken_once(job, job.state, shop, shop.ledger.events(job.order_id))
+
+
+async def picture_for_question(job: Job, why: str, shop: Shop) -> str:
+    """Taken anew, unless the last that happened to the order is this very picture: then the agent died before it could ask."""
+    return await _taken_once(job, why, shop, shop.ledger.events(job.order_id)[-1:])
+
+
+async def _taken_once(job: Job, why: str, shop: Shop, history: Sequence[Event]) -> str:
+    for event in reversed(history):
         about = (event.data.get("job"), event.data.get("when"))
-        if event.kind in ("picture_taken", "no_picture") and about == (job.remote_name, job.state):
+        if event.kind in ("picture_taken", "no_picture") and about == (job.remote_name, why):
             return str(event.data.get("sha256", ""))
-    return await take_picture(job, job.state, shop)
+    return await take_picture(job, why, shop)
 
 
 async def _snapshot(camera: Camera, limit_s: float) -> bytes:

@@ -20,7 +20,7 @@ from agent.ports.notifier import Notice, Urgency
 from agent.ports.printer import ForgetsItsJobs, Printer
 from agent.workflow.attention import look, to_be_asked
 from agent.workflow.beds import guard_bed
-from agent.workflow.pictures import picture_of_end, take_picture
+from agent.workflow.pictures import picture_for_question, picture_of_end, take_picture
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, Hold, Outcome, Wait
 from agent.workflow.warmth import may_heat, too_warm
@@ -74,7 +74,7 @@ class _Case:
 
     async def ask(self, reason: str, text: str, choices: dict[str, str]) -> Hold:
         """With a picture of the bed: perhaps it is the answer."""
-        picture = await take_picture(self.job, reason, self.shop)
+        picture = await picture_for_question(self.job, reason, self.shop)
         return Hold(reason, text, {**choices, **CANCEL}, {"job": self.job.remote_name}, picture=picture)
 
     async def away(self, seen: PrinterObservation) -> Outcome:

@@ -242,6 +242,28 @@ async def test_who_is_asked_what_became_of_a_start_sees_the_bed(shop: Workshop) 
     assert shown(shop, "on_hold") == JPEG + b"\1"
 
 
+async def test_an_agent_that_died_between_the_picture_and_its_question_takes_no_second_picture(shop: Workshop) -> None:
+    """Else one that dies there again and again would write a picture into the history in each life."""
+    (printer,) = printers(shop, "one")
+
+    async def lost(_name: str) -> None:
+        raise Transient("no answer")
+
+    async def taken_and_soon_dead() -> bytes:
+        shop.fate.dies_at = shop.fate.calls + 1  # before the move that comes next
+        return JPEG
+
+    printer.start, printer.outside.reset = lost, True  # type: ignore[method-assign]
+    printer.snapshot = taken_and_soon_dead  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await receive(shop, "f1")
+    with next_life(shop, printer) as (later, printer_later):
+        assert len(events(later, "picture_taken")) == 1
+        await again(later)
+        assert shown(later, "on_hold") == JPEG
+        assert (len(events(later, "picture_taken")), printer_later.pictures) == (1, 0)
+
+
 async def test_a_camera_that_hangs_delays_the_call_by_its_time_and_no_more(shop: Workshop) -> None:
     (printer,) = printers(shop, "one")
     over(shop, pace=dataclasses.replace(shop.shop.pace, picture_s=0.05))

@@ -1,7 +1,6 @@
 """All that outlives an agent that is killed: its folder, the printer, the marketplace; and what must be true in the end."""
 
 import contextlib
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from agent.sandbox.marketplace.server import SandboxMarketplace
 from agent.sandbox.models import box, write_binary_stl
 from agent.wiring import file_store
 from tests.rigs.agent_process import AgentHome, Desk, wait_until
+from tests.rigs.dying_agent import born
 from tests.rigs.kill_machines import Machine, truth
 
 LIFE_S = 60.0
@@ -65,15 +65,14 @@ class World:
             with contextlib.suppress(Stale):  # it was asked before a kill, and has settled itself since
                 Answers(desk.ledger, file_store(self.home.settings()), "Ada").choose(Step.HOLD, question.order_id, truth(self.machine, job))
 
-    def live(self, desk: Desk, *, acts: bool = True, **how: str) -> bool:
+    def live(self, desk: Desk, *, dies_at: int = 0, dies_in: str = "") -> bool:
         """One life; True where it died by its own SIGKILL, False where nothing more was to be done."""
-        agent = self.home.start(module="tests.rigs.dying_agent", DEATHS=str(self.folder / "deaths"), **how)
+        agent = born(self.home.config, self.home.log, self.folder / "deaths", dies_at=dies_at, dies_in=dies_in)
 
         def over() -> bool:
             if not agent.alive():
                 return True
-            if acts:
-                self.act(desk)
+            self.act(desk)
             orders = desk.ledger.orders()
             return len(orders) == len(self.offers) and all(order.ended for order in orders)
 
@@ -83,7 +82,7 @@ class World:
             died = not agent.alive()
             if not died:
                 agent.kill()
-        assert agent.process.returncode == -signal.SIGKILL, self.home.log.read_text()[-2000:]
+        assert agent.killed, self.home.log.read_text()[-2000:]
         self.check_beds()
         return died
 

@@ -4,14 +4,14 @@ The truth is the printer's own record and the marketplace's own journal, never t
 after each commit of an order's life, and before, in and after each call to the printer (tests/rigs/dying_agent.py).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.domain.job import JobState
 from agent.domain.question import Step
-from tests.conftest import FIGURES
+from tests.conftest import FIGURES, Tell
 from tests.end_to_end.kill_world import LIFE_S, World, world_of
 from tests.rigs.agent_process import Desk, wait_until
 from tests.rigs.bambu_server import running_bambu
@@ -22,7 +22,6 @@ from tests.rigs.octoprint_server import running_octoprint
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ENDS_WHILE_DOWN = {"octoprint": (False, True), "moonraker": (True,), "bambu": (True,), "virtual": (True,)}
 """An order each: whether its print ends while the agent is down."""
-Tell = Callable[[str, object], None]
 LEAST_KILLS = 60
 """For each order. Over the three families, with those in calls: more than 300."""
 TRANSITIONS = (
@@ -80,7 +79,7 @@ def test_killed_before_and_after_every_commit_of_an_orders_life(world: World, re
     with world.home.desk() as desk:
         for ends_while_down in ENDS_WHILE_DOWN[world.machine.family]:
             world.offer()
-            while world.live(desk, DIES_AT=str(1 + _past_start(desk))) and world.live(desk, DIES_AT=str(2 + _past_start(desk))):
+            while world.live(desk, dies_at=1 + _past_start(desk)) and world.live(desk, dies_at=2 + _past_start(desk)):
                 if ends_while_down and world.machine.active():
                     world.machine.wait_idle()
         world.check(desk)
@@ -112,7 +111,7 @@ def test_killed_before_in_and_after_every_call_to_the_printer(world: World, reco
     with world.home.desk() as desk:
         world.offer()
         for how in CALLS:
-            while not world.live(desk, DIES_IN=how):
+            while not world.live(desk, dies_in=how):
                 assert how not in OUTCOME, f"nobody asked for an outcome: {how}"
                 world.offer()  # this one has no such call before it any more, and was brought to its end
             if len(world.deaths()) % 2 and world.machine.active():
@@ -144,7 +143,7 @@ def test_a_print_that_ends_while_the_agent_is_dead_is_found_and_asked_for(world:
         world.machine.wait_idle()
         if world.machine.shows_nothing_more():
             for how in OUTCOME:
-                assert world.live(desk, DIES_IN=how), f"nobody asked for an outcome: {how}"
+                assert world.live(desk, dies_in=how), f"nobody asked for an outcome: {how}"
             _died_in(world, "outcome")
         with world.home.running():
             wait_until(lambda: (world.tell_the_truth(desk), _asks_for_bed(desk))[1], "asks for the bed", LIFE_S)

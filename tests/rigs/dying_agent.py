@@ -1,17 +1,23 @@
 """The real agent that sends itself SIGKILL: everything else is the product as it is.
 
-`DIES_AT=n python -m tests.rigs.dying_agent run …`: at its n-th point of this life, odd n right before a commit, even n right after it.
-Only commits with an event in an order's history count; putting an order back to sleep has none.
+`dies_at=n`: at its n-th point of this life, odd n right before a commit, even n right after it. Only commits with an event in an
+order's history count; putting an order back to sleep has none.
 
-`DIES_IN="during start 0.02"`: in a call to its printer; before it, after it, or so many seconds into it (a call that is over sooner is
-died in right then, before anybody hears of its end). `CALL=n`: in the n-th such call of this life.
+`dies_in="during start 0.02"`: in its first such call to its printer; before it, after it, or so many seconds into it (a call that is
+over sooner is died in right then, before anybody hears of its end).
 
 It asks about a start after a little more than the time that a request may be on its way, not after half a minute.
+
+Each life is a process of its own, forked off one that has imported the agent already: hundreds of lives would spend half of their
+time with that.
 """
 
+import multiprocessing
 import os
 import signal
+import sys
 import threading
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,76 +33,105 @@ from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
 from agent.workflow.shop import Pace
 
-_dies_at = int(os.environ.get("DIES_AT", "0"))
-_dies_in = os.environ.get("DIES_IN", "").split()
-_call = int(os.environ.get("CALL", "1"))
-_journal = Path(os.environ["DEATHS"])
-_points = 0
-_appended: list[str] = []
-"""The kinds of the events in the transaction that is open."""
+_nursery = multiprocessing.get_context("forkserver")
+_nursery.set_forkserver_preload([__name__, "agent.daemon"])
+
+
+def born(config: Path, log: Path, deaths: Path, *, dies_at: int = 0, dies_in: str = "") -> "Life":
+    """`deaths`: the file in which it notes what it dies of. What it says goes into `log`."""
+    process = _nursery.Process(target=_live, args=(config, log, _Death(deaths, dies_at, dies_in)))
+    process.start()
+    return Life(process)
+
+
+class Life:
+    """As much of subprocess.Popen as is needed, over what multiprocessing makes."""
+
+    def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
+        self._process = process
+
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """SIGKILL: no time for anything."""
+        self._process.kill()
+        self._process.join(10)
+
+    @property
+    def killed(self) -> bool:
+        return self._process.exitcode == -signal.SIGKILL
+
+
+def _live(config: Path, log: Path, death: "_Death") -> None:
+    with log.open("ab") as out, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        for stream in (1, 2):
+            os.dup2(out.fileno(), stream)
+    death.prepare()
+    sys.argv = ["intagly-agent", "run", "--config", str(config)]
+    main()
+
 
 _append_event = orders.append_event
 _do_commit = DefaultDialect.do_commit
 
 
-def _append(connection: Any, order_id: str, at: Any, kind: str, data: Any) -> None:
-    _append_event(connection, order_id, at, kind, data)
-    _appended.append(kind)
+@dataclass
+class _Death:
+    """When and where."""
 
+    journal: Path
+    at: int
+    in_call: str
+    points: int = 0
+    appended: list[str] = field(default_factory=list)
+    """The kinds of the events in the transaction that is open."""
 
-def _commit(self: DefaultDialect, connection: Any) -> None:
-    kinds = "+".join(_appended)
-    _appended.clear()
-    if kinds:
-        _point(f"before {kinds}")
-    _do_commit(self, connection)
-    if kinds:
-        _point(f"after {kinds}")
+    def prepare(self) -> None:
+        for module in (orders, jobs, people):
+            module.append_event = self.append  # type: ignore[attr-defined]
+        DefaultDialect.do_commit = lambda dialect, connection: self.commit(dialect, connection)  # type: ignore[method-assign]
+        wiring.Shop = partial(wiring.Shop, pace=Pace(start_may_take_s=Pace.request_on_its_way_s + 2))  # type: ignore[misc,assignment]
+        if self.in_call:
+            for adapter in (OctoPrintPrinter, MoonrakerPrinter, BambuPrinter, VirtualPrinter):
+                self.make_mortal(adapter)
 
+    def append(self, connection: Any, order_id: str, at: Any, kind: str, data: Any) -> None:
+        _append_event(connection, order_id, at, kind, data)
+        self.appended.append(kind)
 
-def _point(what: str) -> None:
-    global _points
-    _points += 1
-    if _points == _dies_at:
-        _die(what)
+    def commit(self, dialect: DefaultDialect, connection: Any) -> None:
+        kinds = "+".join(self.appended)
+        self.appended.clear()
+        if kinds:
+            self.point(f"before {kinds}")
+        _do_commit(dialect, connection)
+        if kinds:
+            self.point(f"after {kinds}")
 
+    def point(self, what: str) -> None:
+        self.points += 1
+        if self.points == self.at:
+            self.die(what)
 
-def _die(what: str) -> None:
-    with _journal.open("a") as journal:
-        journal.write(what + "\n")
-    os.kill(os.getpid(), signal.SIGKILL)
+    def die(self, what: str) -> None:
+        with self.journal.open("a") as journal:
+            journal.write(what + "\n")
+        os.kill(os.getpid(), signal.SIGKILL)
 
+    def make_mortal(self, adapter: type) -> None:
+        """Makes the method of an adapter one that is died in."""
+        phase, name, *after = self.in_call.split()
+        method = getattr(adapter, name)
 
-def _mortal(adapter: type, name: str) -> None:
-    """Makes a method of an adapter one that may be died in."""
-    method = getattr(adapter, name)
-    phase, delay_s = _dies_in[0], float(_dies_in[2]) if len(_dies_in) > 2 else 0.0
-    calls = 0
+        async def call(adapted: object, *args: object) -> object:
+            if phase == "before":
+                self.die(f"before {name}")
+            if phase == "during":
+                threading.Timer(float(after[0]), self.die, [f"during {name}"]).start()
+            result = await method(adapted, *args)
+            self.die(f"{phase} {name}")
+            return result
 
-    async def call(self: object, *args: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls != _call:
-            return await method(self, *args)
-        if phase == "before":
-            _die(f"before {name}")
-        if phase == "during":
-            threading.Timer(delay_s, _die, [f"during {name}"]).start()
-        result = await method(self, *args)
-        _die(f"{phase} {name}")
-        return result
-
-    setattr(adapter, name, call)
-
-
-for module in (orders, jobs, people):
-    module.append_event = _append  # type: ignore[attr-defined]
-DefaultDialect.do_commit = _commit  # type: ignore[method-assign,assignment]
-
-wiring.Shop = partial(wiring.Shop, pace=Pace(start_may_take_s=Pace.request_on_its_way_s + 2))  # type: ignore[misc,assignment]
-if _dies_in:
-    for adapter in (OctoPrintPrinter, MoonrakerPrinter, BambuPrinter, VirtualPrinter):
-        _mortal(adapter, _dies_in[1])
-
-if __name__ == "__main__":
-    main()
+        setattr(adapter, name, call)

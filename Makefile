@@ -27,6 +27,7 @@ bench: dev ## the benchmarks, with what they compare with
 	$(PY) -m bench.order_to_printing
 	$(PY) -m bench.idle
 	$(PY) -m bench.meshes
+	$(PY) -m bench.slicing
 
 FUZZ_RUNS ?= 1000000
 fuzz: install ## coverage-guided fuzzing of the readers of models; what reached something new stays in .fuzz

@@ -13,8 +13,9 @@ import structlog
 from agent.config.model import Settings
 from agent.domain.errors import AgentError, ConfigError
 from agent.ledger.orders import WANT_A_PRINTER
+from agent.shopfloor import data_dir
 from agent.wire import systemd
-from agent.wiring import data_dir, open_shop
+from agent.wiring import open_shop
 from agent.workflow.intake import Intake
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Shop

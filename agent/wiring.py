@@ -1,28 +1,24 @@
-"""From configuration to adapters: the only file that names every one of them."""
+"""From configuration to adapters: with shopfloor.py the only files that name every one of them."""
 
 import asyncio
 import contextlib
-import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.config.model import AcceptanceSettings, HotFolderSettings, OperatorApiSettings, Settings
 from agent.config.printer import BambuSettings, MoonrakerSettings, OctoPrintSettings, PrinterSettings, VirtualSettings
-from agent.domain.errors import ConfigError
 from agent.domain.fit import Packaging
 from agent.domain.printer import PrinterFacts
-from agent.ledger.database import sqlite_url
 from agent.ledger.files import DiskStore
+from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.marketplaces.hot_folder.marketplace import HotFolder
 from agent.marketplaces.operator_api import OperatorApi
 from agent.meshes.inspector import ChildInspector
 from agent.meshes.limits import MB
-from agent.meshes.limits import Limits as MeshLimits
 from agent.notifiers.fanout import notifier_for
-from agent.ports.files import FileStore
 from agent.ports.marketplace import Marketplace
 from agent.ports.printer import Printer
 from agent.printers.bambu.access import BambuAccess
@@ -30,30 +26,11 @@ from agent.printers.bambu.printer import BambuPrinter
 from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
-from agent.slicers.cura.engine import CuraEngine
-from agent.slicers.engine import Engine
-from agent.slicers.plate_slicer import PlateSlicer
-from agent.slicers.plates import usable_mm
-from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
-from agent.slicers.prusaslicer import PrusaSlicer
+from agent.shopfloor import build_slicers, data_dir, facts_of, mesh_limits, profile_library, slicing_dir
 from agent.wire.mqtt import Broker
 from agent.wire.tls import trusting
 from agent.workflow.acceptance import Policy
 from agent.workflow.shop import Shop
-
-
-def data_dir(settings: Settings) -> Path:
-    """The folder, made here where it is not there yet. ConfigError where it cannot be made or used."""
-    folder = settings.agent.data_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{folder} cannot be made: {error.strerror}.", hint="Give the agent's user that folder, or set [agent] data_dir."
-        ) from error
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigError(f"{folder} cannot be written.", hint="Run it as the agent's user, or as root.")
-    return folder
 
 
 def ledger_url(settings: Settings) -> str:
@@ -63,71 +40,6 @@ def ledger_url(settings: Settings) -> str:
 
 def file_store(settings: Settings) -> DiskStore:
     return DiskStore(settings.agent.data_dir / "files", keep_free_bytes=settings.files.keep_free_mb * MB)
-
-
-def slicing_dir(settings: Settings) -> Path:
-    """Where slicers work; nothing in it outlives a slice."""
-    return settings.agent.data_dir / "slicing"
-
-
-def mesh_limits(settings: Settings) -> MeshLimits:
-    return MeshLimits(max_bytes=settings.files.max_file_mb * MB)
-
-
-def profile_library(settings: Settings) -> ProfileLibrary:
-    return ProfileLibrary(settings.slicing.profiles_dir or default_profiles_dir())
-
-
-def build_engines(settings: Settings) -> dict[str, Engine]:
-    """Every slicing program, by the name a printer's file gives. None of them need be installed."""
-    slicing = settings.slicing
-    return {"prusaslicer": PrusaSlicer(slicing.prusaslicer), "curaengine": CuraEngine(slicing.curaengine, slicing.cura_definitions)}
-
-
-def build_slicers(
-    settings: Settings, profiles: ProfileLibrary, store: FileStore, work_dir: Path | None = None
-) -> Mapping[str, PlateSlicer]:
-    """One a program that some printer names."""
-    used = {printer.slicer for printer in settings.printers}
-    return {
-        name: PlateSlicer(
-            engine,
-            profiles,
-            store,
-            work_dir or slicing_dir(settings),
-            timeout_s=settings.slicing.timeout_s,
-            memory_bytes=settings.slicing.memory_mb * MB,
-        )
-        for name, engine in build_engines(settings).items()
-        if name in used
-    }
-
-
-def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts:
-    """What deciding and slicing need to know. ConfigError where its profile cannot be used."""
-    profile = profiles.profile(printer.profile)
-    if printer.bed_clearing == "automatic" and not profile.clears_bed:
-        raise ConfigError(
-            f'{printer.name}: bed_clearing = "automatic", and the profile {profile.name} does not say how the bed is cleared.',
-            hint='Let its end code push the part off and describe that in profile.toml (clears_bed = "…"), or use "confirm".',
-        )
-    if printer.slicer not in profile.slicers:
-        raise ConfigError(
-            f'{printer.name}: slicer = "{printer.slicer}", and the profile {profile.name} is for {" and ".join(profile.slicers)}.',
-            hint=f"Name one of those, or try a part by hand and add it to slicers in {profile.folder / 'profile.toml'}.",
-        )
-    return PrinterFacts(
-        name=printer.name,
-        kind=printer.kind,
-        profile=profile.name,
-        slicer=printer.slicer,
-        bed_mm=usable_mm(profile),
-        nozzle_mm=profile.nozzle_mm,
-        materials=printer.loaded(),
-        profile_materials=profile.materials,
-        clears_its_own_bed=printer.bed_clearing == "automatic",
-        bed_cool_c=printer.bed_cool_c or None,
-    )
 
 
 def build_printers(settings: Settings) -> dict[str, Printer]:
@@ -226,6 +138,7 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
             now=utc_now,
             local_now=lambda: datetime.now().astimezone(),
             largest_file_bytes=settings.files.max_file_mb * MB,
+            orient=settings.slicing.orient,
             heat_at_once=settings.printing.heat_at_once,
             slicing=asyncio.Semaphore(settings.slicing.workers),
         )

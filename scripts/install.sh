@@ -61,7 +61,9 @@ pip_install() { # LOCK
     stamp="$venv/.$(basename "$1").installed"
     [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return
     say "Installing Python packages from $1"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$1"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+    # rectpack comes as source; without isolation it is built by what was just installed and not by something unpinned.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-build-isolation --use-pep517 -r "$1"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
     printf '%s\n' "$want" >"$stamp"
 }

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 options=$*
 compile() { pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header $options "$@"; }
 compile --extra apprise --output-file requirements/agent.lock pyproject.toml requirements/build.in
+compile --constraint requirements/agent.lock --output-file requirements/build.lock requirements/build.in
 compile --all-extras --output-file requirements/dev.lock pyproject.toml requirements/build.in requirements/dev.in
 compile --output-file requirements/octoprint.lock requirements/octoprint.in
 compile --output-file requirements/moonraker.lock requirements/moonraker.in

@@ -6,9 +6,10 @@ import pytest
 
 from agent.config.load import load
 from agent.domain.errors import ConfigError
+from agent.shopfloor import facts_of
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from agent.wire.tls import trusting
-from agent.wiring import build_printers, facts_of
+from agent.wiring import build_printers
 
 MK3S = Path(default_profiles_dir()) / "prusa-mk3s"
 

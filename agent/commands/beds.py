@@ -7,7 +7,7 @@ from typing import Any
 from agent.config.load import load
 from agent.domain.mesh import MeshReport
 from agent.domain.printer import PrinterFacts
-from agent.wiring import facts_of, profile_library
+from agent.shopfloor import facts_of, profile_library
 from agent.workflow.acceptance import fits_bed
 
 

@@ -19,12 +19,14 @@ from agent.domain.printer import PrinterState
 from agent.ledger.sql_ledger import SqlLedger
 from agent.meshes.limits import MB
 from agent.ports.printer import Printer
+from agent.shopfloor import build_engines, facts_of, profile_library
 from agent.slicers.engine import Engine
 from agent.wire.clock import is_synchronised
-from agent.wiring import build_engines, build_marketplace, build_printers, facts_of, file_store, ledger_url, profile_library
+from agent.wiring import build_marketplace, build_printers, file_store, ledger_url
 
 Level = Literal["ok", "warning", "error"]
 PROVEN_SLICERS = ("PrusaSlicer-2.5", "CuraEngine-4.13")
+NEVER_RUN = ("OrcaSlicer-", "BambuStudio-")
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
@@ -111,7 +113,10 @@ def _slicer(engine: Engine) -> Iterator[Finding]:
         yield _failed("slicer", error)
         return
     yield Finding("slicer", "ok", f"{engine.program}: {version}")
-    if not version.startswith(PROVEN_SLICERS):
+    if version.startswith(NEVER_RUN):
+        hint = "What it writes may not prove; orders then go on hold. Print a small part first, beside the machine. See docs/slicing.md."
+        yield Finding("slicer", "warning", f"{engine.name} was never run by us: it is called as its public sources say", hint)
+    elif not version.startswith(PROVEN_SLICERS):
         hint = "What it writes may not prove; orders then go on hold. See docs/slicing.md."
         yield Finding("slicer", "warning", f"only {' and '.join(PROVEN_SLICERS)} were tried with this agent", hint)
 

@@ -148,6 +148,8 @@ def _as_json(row: _Row, with_pictures: bool, with_printers: bool) -> dict[str, A
     facts = row.report.model_dump(mode="json", include={"sha256", "verdict", "reasons", "triangles", "volume_mm3", "shells", "seconds"})
     box = [round(side, 3) for side in row.report.bounding_box_mm]
     told = {"file": str(row.path), **facts, "volume_mm3": round(row.report.volume_mm3, 1), "bounding_box_mm": box}
+    if row.report.better_poses:
+        told["better_poses"] = [pose.model_dump(mode="json", exclude={"mesh_sha256"}) for pose in row.report.better_poses]
     told |= {"pictures": row.pictures} if with_pictures else {}
     stance = row.report.model_dump(mode="json", include={"stance"})
     return told | ({**stance, "printers": row.printers} if with_printers else {})
@@ -162,6 +164,8 @@ def _text(row: _Row) -> str:
     size = " × ".join(_short(side) for side in report.bounding_box_mm)
     facts = f"{size} mm, {_volume(report.volume_mm3)}, {report.triangles:,} triangles"
     below = [f"{reason.code}: {reason.text}" for reason in report.reasons]
+    if report.stance is not None:
+        below += [f"Without supports it stands badly. {pose.told(report.stance)}" for pose in report.better_poses[:1]]
     for printer in row.printers:
         verb = "fits on" if printer["fits"] else click.style("does not fit on", fg="yellow")
         below.append(f"{verb} {printer['printer']} ({printer['room']}): {printer['size']}")

@@ -143,8 +143,8 @@ def _tell(order: Order, questions: Sequence[Question], events: Sequence[Event]) 
         for rule in order.dossier.decision.rules:
             mark = "[green]✓[/]" if rule.ok else "[red]✗[/]"
             console.print(f"{mark} {plain(f'{rule.printer} {rule.rule}: {rule.value} (limit: {rule.limit})'.strip())}")
-    for sentence in _advice(events):
-        console.print(f"[yellow]advice:[/] {plain(sentence)}")
+    for what, told in [*(("advice", sentence) for sentence in _advice(events)), *_time(order, events)]:
+        console.print(f"[yellow]{what}:[/] {plain(told)}")
     for plate in order.dossier.plates:
         proof = f"{len(plate.proof)} lines of proof hold" if plate.proved else "[red]not proved[/]"
         size = f"{plate.layers} layers, {plate.print_seconds / 60:.0f} min, {plate.filament_g:.1f} g"
@@ -159,6 +159,13 @@ def _tell(order: Order, questions: Sequence[Question], events: Sequence[Event]) 
 def _advice(events: Sequence[Event]) -> list[str]:
     """As it was last given: when the offer was decided, or when the models were checked."""
     return next((event.data["advice"] for event in reversed(events) if "advice" in event.data), [])
+
+
+def _time(order: Order, events: Sequence[Event]) -> list[tuple[str, str]]:
+    """How the slicer's time was last corrected; empty where it was not."""
+    quotes = order.dossier.decision.quotes if order.dossier.decision else []
+    told = [*(quote.time_told for quote in quotes), *(str(event.data.get("time_told", "")) for event in events)]
+    return [("print time", last) for last in list(filter(None, told))[-1:]]
 
 
 @click.command()

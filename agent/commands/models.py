@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from agent.domain.plate import SlicedPlate
 from agent.domain.printer import PrinterFacts
 from agent.ports.slicer import Progress
 
+_QUOTED = {"printer", "ok", "reasons", "print_seconds", "filament_g", "plates"}
+_CORRECTED = {"slicer_seconds", "time_told"}
+"""Told only where the slicer's time was corrected."""
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -51,12 +54,8 @@ def quote(
     async def quotes() -> list[dict[str, Any]]:
         async with workbench(settings, files) as bench:
             with _bar(quiet=as_json) as told:
-                return [
-                    (await bench.quote(printer, wish, told(printer.name))).model_dump(
-                        include={"printer", "ok", "reasons", "print_seconds", "filament_g", "plates"}
-                    )
-                    for printer in bench.printers
-                ]
+                found = await asyncio.gather(*(bench.quote(printer, wish, told(printer.name)) for printer in bench.printers))
+        return [quoted.model_dump(include=_QUOTED | (_CORRECTED if quoted.time_told else set())) for quoted in found]
 
     rows = asyncio.run(quotes())
     if as_json:
@@ -67,20 +66,21 @@ def quote(
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "can": "yes" if row["ok"] else "no", "time": _hours(row["print_seconds"]), "why": "; ".join(row["reasons"])}
+    why = "; ".join(filter(None, [*row["reasons"], row.get("time_told", "")]))
+    return {**row, "can": "yes" if row["ok"] else "no", "time": _hours(row["print_seconds"]), "why": why}
 
 
 @click.command(name="slice")
 @_FILES
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder for the G-code.")
-@click.option("--printer", "printer_name", default="", help="Left out: the first that can.")
+@click.option("--printer", "printer_names", multiple=True, help="May be given several times. Left out: the first that can.")
 @config_option
 @_wish_options
 @json_option
 def slice_(
     files: tuple[Path, ...],
     output: Path,
-    printer_name: str,
+    printer_names: tuple[str, ...],
     config: ConfigSource,
     infill: int,
     supports: str,
@@ -96,10 +96,11 @@ def slice_(
 
     async def plates() -> list[dict[str, Any]]:
         async with workbench(settings, files) as bench:
-            printer = await _chosen(bench, wish, printer_name)
+            printers = await _chosen(bench, wish, printer_names)
             with _bar(quiet=as_json) as told:
-                made = await bench.plates(printer, wish, told(printer.name))
-            return [_written(plate, bench, output, _stem(files)) for plate in made]
+                made = await asyncio.gather(*(bench.plates(printer, wish, told(printer.name)) for printer in printers))
+            stems = [_stem(files)] if len(printers) == 1 else [f"{_stem(files)}-{printer.name}" for printer in printers]
+            return [_written(plate, bench, output, stem) for stem, plates in zip(stems, made, strict=True) for plate in plates]
 
     rows = asyncio.run(plates())
     if as_json:
@@ -110,21 +111,25 @@ def slice_(
     raise click.exceptions.Exit(0 if all(row["gcode"] for row in rows) else 1)
 
 
-async def _chosen(bench: Workbench, wish: Wish, name: str) -> PrinterFacts:
-    """The printer of that name, or the first that can make it. Refused with every printer's reasons where none can."""
-    if name:
-        found = next((printer for printer in bench.printers if printer.name == name), None)
-        if found is None:
-            names = ", ".join(printer.name for printer in bench.printers)
-            raise Refused(f"There is no printer {name}.", hint=f"Printers: {names}.", code="no_such_printer")
-        return found
+async def _chosen(bench: Workbench, wish: Wish, names: Sequence[str]) -> list[PrinterFacts]:
+    """The printers of those names, or the first that can make it. Refused with every printer's reasons where none can."""
+    if names:
+        return [_named(bench.printers, name) for name in dict.fromkeys(names)]
     refusals = []
     for printer in bench.printers:
         quoted = await bench.quote(printer, wish)
         if quoted.ok:
-            return printer
+            return [printer]
         refusals.append(f"{printer.name}: {'; '.join(quoted.reasons)}")
     raise Refused("No printer can make this. " + " | ".join(refusals), code="cannot_make")
+
+
+def _named(printers: Sequence[PrinterFacts], name: str) -> PrinterFacts:
+    for printer in printers:
+        if printer.name == name:
+            return printer
+    names = ", ".join(printer.name for printer in printers)
+    raise Refused(f"There is no printer {name}.", hint=f"Printers: {names}.", code="no_such_printer")
 
 
 def _stem(files: tuple[Path, ...]) -> str:

@@ -1,4 +1,4 @@
-"""`profiles`: the printer models that can be sliced for, and where each setting of one comes from."""
+"""`profiles`: the printer models that can be sliced for, where each setting of one comes from, and how more of them come in."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,23 +8,40 @@ from typing import Any
 import click
 
 from agent.commands.options import ConfigSource, config_option, json_option, say_json
+from agent.commands.profiles_import import import_
 from agent.domain.errors import Refused
 from agent.domain.values import one_line
+from agent.shopfloor import profile_library
 from agent.slicers.profiles import ORDER_KEYS, Profile, ProfileLibrary, default_profiles_dir
-from agent.wiring import profile_library
 
 _INDENT = "    "
 _FILES = ("machine.ini", "process.ini", "filament")
 """In which order they are laid over each other."""
 
 
-@click.command()
+class _ShowsByDefault(click.Group):
+    """What names no command of its own is a profile's name, or nothing at all: that shows."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = [*self.commands, *self.get_help_option_names(ctx)]
+        return super().parse_args(ctx, args if args and args[0] in own else ["show", *args])
+
+
+@click.group(cls=_ShowsByDefault, subcommand_metavar="[NAME] | import FILE...")
+def profiles() -> None:
+    """The slicer profiles: all of them, every setting of one (NAME), and a new one out of another program's (import)."""
+
+
+profiles.add_command(import_)
+
+
+@profiles.command()
 @click.argument("name", required=False)
 @click.option("--material", help="The filament a profile is explained with. Default: PLA, or the first it has.")
 @config_option
 @json_option
-def profiles(name: str | None, material: str | None, config: ConfigSource, as_json: bool) -> None:
-    """The slicer profiles. `profiles NAME` tells every setting of one, and the file it comes from.
+def show(name: str | None, material: str | None, config: ConfigSource, as_json: bool) -> None:
+    """All profiles, or every setting of one and the file it comes from. `profiles NAME` is short for it.
 
     Those of [slicing] profiles_dir where a configuration is found, else the shipped ones.
     """

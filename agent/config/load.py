@@ -17,7 +17,7 @@ from agent.config.layers import Layer, first, from_command_line, from_environmen
 from agent.config.mistakes import BadConfiguration, Finding, Mistake, findings
 from agent.config.model import LATER_MARKETPLACES, OperatorApiSettings, Settings, layered
 from agent.config.places import lines_of
-from agent.config.printer import LATER_PRINTERS, PrinterSettings, VirtualSettings
+from agent.config.printer import PrinterSettings, VirtualSettings
 from agent.config.values import Reading, located, reading, reading_with, text_of
 
 _LARGEST_BYTES = 1024 * 1024
@@ -77,7 +77,9 @@ def _syntax_mistake(path: Path, error: Exception) -> Mistake:
     return Mistake(str(path), where, "TOML", reason[:200], int(match[1]) if match else None)
 
 
-def _validated(make: Callable[[], _T], layers: Sequence[Layer], mistakes: list[Mistake], model: Any, later: frozenset[str]) -> _T | None:
+def _validated(
+    make: Callable[[], _T], layers: Sequence[Layer], mistakes: list[Mistake], model: Any, later: frozenset[str] = frozenset()
+) -> _T | None:
     """What `make` makes, or None and its mistakes, each said of the layer its value came from."""
     try:
         return make()
@@ -99,7 +101,7 @@ def _load_printers(layers: Sequence[Layer], mistakes: list[Mistake]) -> list[Pri
 
 def _printer(file: Layer, mistakes: list[Mistake]) -> PrinterSettings | None:
     with reading_with(replace(reading(), folder=Path(file.source).parent)):
-        return _validated(partial(_PRINTER.validate_python, file.values), [file], mistakes, PrinterSettings, LATER_PRINTERS)
+        return _validated(partial(_PRINTER.validate_python, file.values), [file], mistakes, PrinterSettings)
 
 
 def _printer_files(layers: Sequence[Layer], mistakes: list[Mistake]) -> list[Path]:

@@ -32,6 +32,7 @@ from agent.domain.errors import ConfigError
 from agent.domain.offer import Supports
 from agent.notifiers.address import check_address
 from agent.workflow.acceptance import Mode
+from agent.workflow.poses import Orient
 
 Side = Annotated[Number, Field(gt=0, le=10_000)]
 
@@ -174,6 +175,11 @@ class SlicingSettings(Section):
     workers: Whole = Field(1, ge=1, le=64, description="How many slicers run at once.")
     timeout_s: Number = Field(900.0, ge=1, le=86_400, description="A slicer that takes longer than this is ended.")
     memory_mb: Whole = Field(2048, ge=256, le=1_048_576, description="The most memory (address space) one slicer may have.")
+    orient: Orient = Field(
+        Orient.PROPOSE,
+        description="For a model that stands badly and was ordered without supports. propose: a better side is named | apply: it is "
+        "printed on that side.",
+    )
     prusaslicer: str = Field("prusa-slicer", min_length=1, description="The PrusaSlicer program: a name on the PATH, or its whole path.")
     curaengine: str = Field("CuraEngine", min_length=1, description="The CuraEngine program: a name on the PATH, or its whole path.")
     cura_definitions: FolderOption | None = Field(
@@ -181,6 +187,8 @@ class SlicingSettings(Section):
         description="The folder with Cura's definitions/ and extruders/. Not set: where Cura or scripts/cura-definitions.sh puts them.",
         examples=["cura"],
     )
+    orcaslicer: str = Field("orca-slicer", min_length=1, description="The OrcaSlicer program: a name on the PATH, or its whole path.")
+    bambustudio: str = Field("bambu-studio", min_length=1, description="The Bambu Studio program: a name on the PATH, or its whole path.")
     profiles_dir: FolderOption | None = Field(
         None,
         description="Your own slicer profiles, one folder a printer model. Not set: the ones that come with the agent.",

@@ -32,7 +32,9 @@ class MaterialSettings(Section):
 class _PrinterFile(Section):
     name: NameOption = Field(description=_NAME, examples=["mk3s"])
     profile: NameOption = Field(description=_PROFILE, examples=["prusa-mk3s"])
-    slicer: Literal["prusaslicer", "curaengine"] = Field("prusaslicer", description="The program that makes its G-code.")
+    slicer: Literal["prusaslicer", "curaengine", "orcaslicer", "bambustudio"] = Field(
+        "prusaslicer", description="The program that makes its G-code."
+    )
     bed_clearing: Literal["confirm", "automatic"] = Field(
         "confirm",
         description="confirm: a person says that the bed is free | automatic: the printer clears its own bed, "
@@ -192,5 +194,3 @@ class VirtualSettings(_PrinterFile):
 
 
 PrinterSettings = Annotated[OctoPrintSettings | MoonrakerSettings | BambuSettings | VirtualSettings, Field(discriminator="kind")]
-LATER_PRINTERS = frozenset({"curaengine", "orcaslicer"})
-"""Slicers of the contract that this version does not have."""

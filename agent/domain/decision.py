@@ -25,12 +25,17 @@ class RuleResult(Value):
 
 
 class Quote(Value):
-    """What making an order takes. `printer`: the printer, or the profiles, it was made for. `estimated`: from volume, not from slicing."""
+    """What making an order takes. `printer`: the printer, or the profiles, it was made for. `estimated`: from volume, not from slicing.
+
+    `print_seconds`: what is reckoned with. `slicer_seconds`: what the slicer says, where that was corrected, and `time_told` why.
+    """
 
     printer: str
     ok: bool
     reasons: list[str] = []
     print_seconds: int = 0
+    slicer_seconds: int = 0
+    time_told: str = ""
     filament_g: float = 0.0
     plates: int = 0
     estimated: bool = False

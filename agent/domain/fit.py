@@ -1,12 +1,15 @@
 """Whether a thing goes onto a bed as it stands, and whether it goes into a packaging. Lengths in mm."""
 
 import math
+from collections.abc import Sequence
 from itertools import permutations
 from typing import NamedTuple
 
 from agent.domain.values import Name, Value
 
 Sides = tuple[float, float, float]
+Floor = tuple[float, float]
+"""Width and depth of a rectangle on a bed in which parts may stand."""
 
 
 def sides(size: Sides) -> str:
@@ -33,25 +36,37 @@ class Lie(NamedTuple):
     depth_mm: float
 
 
-def lie(size: Sides, bed: Sides) -> Lie | None:
+def lie(size: Sides, bed: Sides, free: Sequence[Floor] = ()) -> Lie | None:
     """As it stands where that fits, else turned by 90°, else aslant; None where no turn about z helps.
 
+    `free`: the rectangles of the bed that a thing may stand in, where that is not all of it: a round bed, or one with excluded zones.
     Judged by its box: turned aslant, the thing itself may take less room, never more.
     """
     x, y, z = size
     width, depth, height = bed
     if z > height:
         return None
-    if x <= width and y <= depth:
-        return Lie(0.0, x, y)
-    if y <= width and x <= depth:
-        return Lie(90.0, y, x)
-    return _aslant(x, y, width, depth)
+    floors = free or [(width, depth)]
+    for stands in (Lie(0.0, x, y), Lie(90.0, y, x)):
+        if any(stands.width_mm <= wide and stands.depth_mm <= deep for wide, deep in floors):
+            return stands
+    return next((found for wide, deep in floors if (found := _aslant(x, y, wide, deep)) is not None), None)
 
 
-def fits_on_another_side(size: Sides, bed: Sides) -> bool:
+def fits_on_another_side(size: Sides, bed: Sides, free: Sequence[Floor] = ()) -> bool:
     """For what does not fit as it stands. The side is the customer's choice: strength and looks depend on it."""
-    return any(lie((x, y, z), bed) is not None for x, y, z in permutations(size))
+    return any(lie((x, y, z), bed, free) is not None for x, y, z in permutations(size))
+
+
+def narrowed(bed: Sides, free: Sequence[Floor], by: float) -> tuple[Sides, list[Floor]]:
+    """What is left of both where so much more is kept free on each side."""
+    width, depth, height = bed
+    return (width - 2 * by, depth - 2 * by, height), [(wide - 2 * by, deep - 2 * by) for wide, deep in free]
+
+
+def room_told(bed: Sides, free: Sequence[Floor] = ()) -> str:
+    """For people: how large a part may be."""
+    return f"{sides(bed)} less its corners and excluded zones" if free else sides(bed)
 
 
 def _aslant(x: float, y: float, width: float, depth: float) -> Lie | None:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from agent.domain.errors import AgentError, Transient, Unsound
-from agent.domain.fit import Sides
+from agent.domain.fit import Floor, Sides, narrowed
 from agent.domain.values import Color, Value
 
 
@@ -90,12 +90,20 @@ class PrinterFacts(Value):
     slicer: str
     bed_mm: Sides
     """Where parts may stand: the bed less what is kept free around it."""
+    free_mm: list[Floor] = []
+    """The largest rectangles of it that are free, where the bed is no rectangle or has excluded zones."""
+    supports_mm: float = 0.0
+    """So much more is kept free on each side of parts with supports."""
     nozzle_mm: float
     materials: list[LoadedMaterial]
     profile_materials: list[str]
     clears_its_own_bed: bool = False
     bed_cool_c: float | None = None
     """After a print nobody is sent to a bed warmer than this. None: at once."""
+
+    def room(self, *, supports: bool = False) -> tuple[Sides, list[Floor]]:
+        """`bed_mm` and `free_mm` as parts with or without supports find them."""
+        return narrowed(self.bed_mm, self.free_mm, self.supports_mm) if supports else (self.bed_mm, self.free_mm)
 
     def loaded(self, material: str, color: Color) -> LoadedMaterial | None:
         """The spool that serves this material and colour, if one is loaded."""

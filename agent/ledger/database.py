@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -13,10 +12,6 @@ from agent.domain.errors import ConfigError, NeedsOperator, Transient
 from agent.ledger.tables import SCHEMA
 
 BUSY_TIMEOUT_MS = 10_000
-
-
-def sqlite_url(data_dir: Path) -> str:
-    return f"sqlite:///{data_dir / 'ledger.sqlite3'}"
 
 
 def open_database(url: str) -> Engine:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from agent.domain.intent import Act, Intent
 from agent.domain.job import HOLDS_PRINTER, Job, JobState, remote_name
 from agent.domain.order import State
+from agent.domain.print_time import PrintTime
 from agent.domain.printer import BedState
 from agent.ledger import tables as t
 from agent.ledger.database import told_apart
@@ -77,7 +78,14 @@ class JobRows:
             return connection.execute(select(t.jobs.c.id).where(t.jobs.c.remote_name == remote_name)).one_or_none() is not None
 
     def move_job(
-        self, job: Job, to: JobState, event: str, data: Mapping[str, Any], bed: BedState | None = None, settles: Intent | None = None
+        self,
+        job: Job,
+        to: JobState,
+        event: str,
+        data: Mapping[str, Any],
+        bed: BedState | None = None,
+        settles: Intent | None = None,
+        took: PrintTime | None = None,
     ) -> Job:
         now = self._now()
         with told_apart(), self._engine.begin() as connection:
@@ -90,9 +98,18 @@ class JobRows:
                 _write_bed(connection, job.printer, bed, job.remote_name, now)
             if settles is not None:
                 connection.execute(update(t.intents).where(t.intents.c.id == settles.id).values(outcome={"event": event, **data}))
+            if took is not None:
+                connection.execute(insert(t.print_times).values(job_id=job.id, **took.model_dump()))
             if to not in HOLDS_PRINTER or bed is BedState.FREE:
                 wake_states(connection, WANT_A_PRINTER, now, but=job.order_id)
         return self._job(job.id)
+
+    def print_times(self, printer: str, profile: str, slicer: str, latest: int) -> Sequence[PrintTime]:
+        times = t.print_times
+        same = and_(times.c.printer == printer, times.c.profile == profile, times.c.slicer == slicer)
+        query = select(times).where(same).order_by(times.c.job_id.desc()).limit(latest)
+        with told_apart(), self._reading() as connection:
+            return [PrintTime.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def open_start(self, job: Job) -> tuple[Job, Intent]:
         now, key = self._now(), secrets.token_hex(16)

@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 
 from agent.domain.job import HOLDS_PRINTER
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest migration; a test holds it against the migrations folder. Knowing it here spares the daemon the import of Alembic."""
 
 
@@ -108,6 +108,18 @@ jobs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("order_id", "plate", "attempt"),
     Index("uq_jobs_active_printer", "printer", unique=True, sqlite_where=_HOLDS, postgresql_where=_HOLDS),
+)
+
+print_times = Table(
+    "print_times",
+    metadata,
+    Column("job_id", Integer, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    Column("printer", String(100), nullable=False),
+    Column("profile", String(100), nullable=False),
+    Column("slicer", String(200), nullable=False),
+    Column("planned_s", Integer, nullable=False),
+    Column("took_s", Integer, nullable=False),
+    Index("ix_print_times_printer", "printer"),
 )
 
 beds = Table(

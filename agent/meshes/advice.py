@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 _BLOCK = 1 << 14
-_STEEP = math.sin(math.radians(46))
+STEEP = math.sin(math.radians(46))
 """One degree beyond 45°: sound parts are drawn with slopes of 45°, which floats make a little more."""
-_FLAT = math.sin(math.radians(80))
+FLAT = math.sin(math.radians(80))
 _FIRST_LAYER_MM = 0.3
 _SECTION_MM = 0.1
 """Where slicers cut a first layer of 0.2 mm."""
@@ -81,8 +81,8 @@ class _Sums:
 
     def _add_undersides(self, area: _Floats, nz: _Floats, top: _Floats) -> None:
         above = top > _FIRST_LAYER_MM
-        flat = above & (np.abs(nz) > _FLAT * area)
-        self.slopes += float(area[above & ~flat & (nz < -_STEEP * area)].sum())
+        flat = above & (np.abs(nz) > FLAT * area)
+        self.slopes += float(area[above & ~flat & (nz < -STEEP * area)].sum())
         levels = np.rint(top[flat] * _LEVELS_PER_MM).astype(np.intp)
         self.up_at += np.bincount(levels, np.copysign(area[flat], nz[flat]), len(self.up_at))
 

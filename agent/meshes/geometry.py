@@ -35,7 +35,7 @@ def to_bed(corners: npt.NDArray[np.float32]) -> Numbers:
 
     What is centred within a tenth of a micron stays where it is: a canonical file, read again, is itself.
     """
-    low, high = _bounds(corners)
+    low, high = bounds(corners)
     shift = -(low + high) / 2
     shift[np.abs(shift) < _OFF_CENTER_MM] = 0
     shift[2] = -low[2]
@@ -57,7 +57,7 @@ def on_bed(corners: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def shape(mesh: Mesh) -> Shape:
     """One pass over all facets."""
-    low, high = _bounds(mesh.points)
+    low, high = bounds(mesh.points)
     x, y, z = (high - low).tolist()
     columns = list(zip(mesh.points.T, (low + high) / 2, strict=True))
     volumes = np.empty(len(mesh.faces))
@@ -72,7 +72,7 @@ def shape(mesh: Mesh) -> Shape:
     return Shape((x, y, z), area / 2, volumes)
 
 
-def _bounds(points: npt.NDArray[np.float32]) -> tuple[Numbers, Numbers]:
+def bounds(points: npt.NDArray[np.float32]) -> tuple[Numbers, Numbers]:
     """The lowest and highest x, y, z of points, however they are stacked."""
     flat = points.reshape(-1, 3)
     return _folded(np.minimum, flat).astype(np.float64), _folded(np.maximum, flat).astype(np.float64)

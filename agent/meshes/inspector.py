@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from agent.domain.errors import NeedsOperator
-from agent.domain.mesh import MeshReport, Reason, Verdict
+from agent.domain.mesh import MeshReport, Pose, Reason, Verdict
 from agent.meshes.limits import Limits, size_problem
 from agent.meshes.process import Worker, WorkerLost
 from agent.meshes.views import VIEWS, View
@@ -52,15 +52,28 @@ class ChildInspector:
     def warm(self) -> None:
         self._worker.warm()
 
-    async def inspect(self, sha256: str, name: str) -> MeshReport:
+    async def inspect(self, sha256: str, name: str, alone: bool = False) -> MeshReport:
         """The verdict; for everything but a reject the canonical STL is in the store, dropped to the bed and centred on it."""
         output = self._store.new_temporary(".stl")
         try:
-            report, written = await _judged(self._worker, self._store.path(sha256), name, output, self._limits)
+            report, written = await _judged(self._worker, self._store.path(sha256), name, output, self._limits, alone=alone)
             canonical = await asyncio.to_thread(self._store.adopt, output) if written else ""
         finally:
             output.unlink(missing_ok=True)
         return report.model_copy(update={"sha256": sha256, "canonical_sha256": canonical})
+
+    async def turned(self, mesh_sha256: str, pose: Pose) -> Pose | None:
+        output = self._store.new_temporary(".stl")
+        try:
+            request = {"turn": str(self._store.path(mesh_sha256).absolute()), "by": pose.turn, "output": str(output.absolute())}
+            answer = await _asked(self._worker, {**request, "limits": list(self._limits)}, self._limits.wall_s)
+            _refuse_full_disk(answer)
+            if not answer.get("written"):
+                _log.error("mesh_not_turned", mesh=mesh_sha256, why=answer)
+                return None
+            return pose.model_copy(update={"mesh_sha256": await asyncio.to_thread(self._store.adopt, output)})
+        finally:
+            output.unlink(missing_ok=True)
 
     async def pictures(self, mesh_sha256: str) -> dict[str, str]:
         """By view the sha256 of a PNG in the store, of a canonical STL there. A picture is a help: what cannot be drawn, or finds no
@@ -121,7 +134,7 @@ def picture_file(stem: Path, view: str) -> Path:
 
 async def _report_of_file(worker: Worker, path: Path, stem: Path | None, limits: Limits) -> MeshReport:
     if stem is None:
-        report, _ = await _judged(worker, path, path.name, None, limits)
+        report, _ = await _judged(worker, path, path.name, None, limits, alone=True)
     else:
         report = await _judged_and_drawn(worker, path, stem, limits)
     digest = "" if _refused_by_size(path, limits) else await asyncio.to_thread(_sha256, path)
@@ -132,7 +145,7 @@ async def _judged_and_drawn(worker: Worker, path: Path, stem: Path, limits: Limi
     """The canonical STL lies beside the pictures for as long as they are drawn. Pictures that are not of this file do not stay."""
     mesh, files = stem.with_name(f".{stem.name}.stl"), {view: picture_file(stem, view) for view in VIEWS}
     try:
-        report, written = await _judged(worker, path, path.name, mesh, limits)
+        report, written = await _judged(worker, path, path.name, mesh, limits, alone=True)
         drawn = await _drawn(worker, mesh, files, limits) if written else []
     finally:
         mesh.unlink(missing_ok=True)
@@ -141,12 +154,12 @@ async def _judged_and_drawn(worker: Worker, path: Path, stem: Path, limits: Limi
     return report.model_copy(update={"pictures": {view: await asyncio.to_thread(_sha256, files[view]) for view in drawn}})
 
 
-async def _judged(worker: Worker, path: Path, name: str, output: Path | None, limits: Limits) -> tuple[MeshReport, bool]:
+async def _judged(worker: Worker, path: Path, name: str, output: Path | None, limits: Limits, *, alone: bool) -> tuple[MeshReport, bool]:
     """The report without its hashes, and whether `output` was written."""
     started = time.perf_counter()
     report, written = _refused_by_size(path, limits), False
     if report is None:
-        request = {"path": str(path.absolute()), "name": name, "output": str(output or ""), "limits": list(limits)}
+        request = {"path": str(path.absolute()), "name": name, "output": str(output or ""), "alone": alone, "limits": list(limits)}
         answer = await _asked(worker, request, limits.wall_s)
         report, written = _read(answer, path), bool(answer.get("written"))
     return report.model_copy(update={"seconds": round(time.perf_counter() - started, 4)}), written
@@ -192,13 +205,17 @@ async def _asked(worker: Worker, request: Mapping[str, Any], wall_s: float) -> d
         return {"lost": str(lost)}
 
 
-def _read(answer: dict[str, Any], path: Path) -> MeshReport:
+def _refuse_full_disk(answer: dict[str, Any]) -> None:
     if "disk_full" in answer:
         raise NeedsOperator(
             f"The disk is full: the checked model cannot be written ({answer['disk_full']}).",
             hint="Free some space; the agent goes on by itself.",
             code="disk_full",
         )
+
+
+def _read(answer: dict[str, Any], path: Path) -> MeshReport:
+    _refuse_full_disk(answer)
     if "unreadable" in answer:
         return _report(Verdict.HOLD, "UNREADABLE", f"The file cannot be read: {answer['unreadable']}.")
     if "died" in answer:

@@ -17,8 +17,8 @@ from agent.meshes.topology import Edges, Mesh
 
 _FINEST_WELD_MM = 1e-5
 _LOOSE_POINTS_MOST = 3_000_000
-_FACETS_MOST = 2_000_000
-"""Of pieces that need a repair. Searching and measuring more takes more memory than a file may use."""
+_FACETS_MOST = 1_000_000
+"""Of pieces that need a repair. Searching and measuring more takes longer than a file may keep the process that judges it."""
 _OPEN_SHARE_MOST = 1 / 3
 """A surface with more boundary edges than this is no solid that lacks something."""
 _INVENTED_AREA_MOST = 0.1

@@ -4,9 +4,11 @@ It imports numpy once and forks for every file, so one file cannot poison the ne
 limits before it opens anything. The worker leaves when it had nothing to do for a while, at the end of its input, and when its
 parent dies; a daemon that waits for orders carries none of its weight.
 
-→ {"path", "name", "output", "limits": […]}    a file to read, what its sender calls it, where the canonical STL goes ("" for
-                                               nowhere), a Limits
+→ {"path", "name", "output", "alone",          a file to read, what its sender calls it, where the canonical STL goes ("" for
+   "limits": […]}                              nowhere), whether a better side is looked for where it stands badly, a Limits
 ← {"verdict", "reasons", "triangles", …}       as in MeshReport; "written" tells whether there is a canonical STL
+→ {"turn", "by", "output", "limits": […]}      a canonical STL, the turn's rows, where the canonical STL on that side goes
+← {"written": true}
 → {"draw", "into", "limits": […]}              a canonical STL, and for each view where its picture goes
 ← {"drawn": [view, …]}
 ← {"died": code} · {"unreadable": why} · {"disk_full": why}
@@ -23,11 +25,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from agent.domain.standing import stands_badly
 from agent.meshes.advice import stance
 from agent.meshes.checks import Judgement, judge
 from agent.meshes.formats import read_model
 from agent.meshes.limits import Limits
 from agent.meshes.picture import render
+from agent.meshes.poses import better_poses, turned
 from agent.meshes.reading import UnreadableModel
 from agent.meshes.stl import read_stl, write_canonical
 from agent.meshes.views import SIZE_PX, View
@@ -105,7 +111,9 @@ def _work(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     try:
         if "draw" in request:
             return {"drawn": _drawn(Path(request["draw"]), request["into"], limits)}
-        return _answer(Path(request["path"]), request["name"], request["output"], limits)
+        if "turn" in request:
+            return _turned(Path(request["turn"]), request["by"], Path(request["output"]), limits)
+        return _answer(request, limits)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return {"disk_full": error.strerror}
@@ -119,9 +127,14 @@ def _drawn(mesh: Path, into: dict[View, str], limits: Limits) -> list[View]:
     return list(into)
 
 
-def _answer(path: Path, name: str, output: str, limits: Limits) -> dict[str, Any]:
+def _turned(mesh: Path, by: list[list[float]], output: Path, limits: Limits) -> dict[str, Any]:
+    write_canonical(output, turned(read_stl(mesh, limits), np.array(by)))
+    return {"written": True}
+
+
+def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     try:
-        model = read_model(path, name, limits)
+        model = read_model(Path(request["path"]), request["name"], limits)
     except UnreadableModel as refused:
         return {"verdict": "reject", "reasons": [{"code": refused.code, "text": str(refused)}]}
     except OSError as error:
@@ -129,7 +142,7 @@ def _answer(path: Path, name: str, output: str, limits: Limits) -> dict[str, Any
     judgement = judge(model.corners, limits.max_shells)
     judgement = judgement._replace(findings=[*model.findings, *judgement.findings])
     del model
-    return {**_told(judgement), "written": _written(judgement, output)}
+    return {**_told(judgement), **_stances(judgement, request["alone"]), "written": _written(judgement, request["output"])}
 
 
 def _told(judgement: Judgement) -> dict[str, Any]:
@@ -140,15 +153,18 @@ def _told(judgement: Judgement) -> dict[str, Any]:
         "bounding_box_mm": judgement.box_mm,
         "volume_mm3": judgement.volume_mm3,
         "shells": judgement.shells,
-        "stance": _stance(judgement),
     }
 
 
-def _stance(judgement: Judgement) -> dict[str, float] | None:
+def _stances(judgement: Judgement, alone: bool) -> dict[str, Any]:
     """A person looks at what is held, and its surface may be open: nothing is advised there."""
-    if judgement.corners is None or judgement.verdict not in ("print", "repaired"):
-        return None
-    return stance(judgement.corners, judgement.box_mm[2])._asdict()
+    corners, box = judgement.corners, judgement.box_mm
+    if corners is None or judgement.verdict not in ("print", "repaired"):
+        return {"stance": None}
+    lies = stance(corners, box[2])
+    poses = better_poses(corners) if alone and stands_badly(lies, box) else []
+    better = [{"turn": pose.turn.tolist(), "bounding_box_mm": pose.box_mm, "stance": pose.stance._asdict()} for pose in poses]
+    return {"stance": lies._asdict(), "better_poses": better}
 
 
 def _written(judgement: Judgement, output: str) -> bool:

@@ -11,6 +11,7 @@ from agent.domain.job import Job, JobState
 from agent.domain.offer import Offer
 from agent.domain.order import Dossier, Order, State
 from agent.domain.plate import SlicedPlate
+from agent.domain.print_time import PrintTime
 from agent.domain.printer import BedState
 from agent.domain.question import NewQuestion, Question, Step
 from agent.domain.values import Value
@@ -99,12 +100,24 @@ class Ledger(Protocol):
         ...
 
     def move_job(
-        self, job: Job, to: JobState, event: str, data: Mapping[str, Any], bed: BedState | None = None, settles: Intent | None = None
+        self,
+        job: Job,
+        to: JobState,
+        event: str,
+        data: Mapping[str, Any],
+        bed: BedState | None = None,
+        settles: Intent | None = None,
+        took: PrintTime | None = None,
     ) -> Job:
-        """Compare and swap on `job.version`, with its event and, where given, the bed and the intent this is the outcome of.
+        """Compare and swap on `job.version`, with its event and, where given, the bed, the intent this is the outcome of, and how long
+        the print took.
 
         FREE only takes back what this job did to the bed: one that is not OCCUPIED by this job stays as it is.
         """
+        ...
+
+    def print_times(self, printer: str, profile: str, slicer: str, latest: int) -> Sequence[PrintTime]:
+        """Of prints on that printer from G-code of that profile and slicer, the latest jobs first."""
         ...
 
     def open_start(self, job: Job) -> tuple[Job, Intent]:

@@ -2,7 +2,7 @@
 
 Dialects: PrusaSlicer's comments (`;TYPE:`, `;LAYER_CHANGE`, `; printing object NAME id:N copy M`, the footer and the configuration
 block at the end); CuraEngine's (`;LAYER:`, `;TYPE:FILL`, `;MESH:NAME`, `;TIME:`); and those of OrcaSlicer and Bambu Studio, which are
-PrusaSlicer's with other words (`; FEATURE: Sparse infill`, `; CHANGE_LAYER`). Over what Marlin, Prusa's firmware and Klipper take as a
+PrusaSlicer's with other words: dialects.py. Over what Marlin, Prusa's firmware and Klipper take as a
 command: small letters, `G1X10`, line numbers, checksums.
 Absolute and relative axes and extrusion, G92 and M82/M83 are followed. Arcs are not: their count is told, for the proof to refuse.
 """
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from agent.slicers.dialects import FEATURES, NOT_THE_PART
+from agent.slicers.dialects import FEATURES, NOT_THE_PART, NUMBERED
 
 _NUMBER = rb"([-+]?(?:\d+\.?\d*|\.\d+))"
 _PLAIN_MOVE = re.compile(
@@ -27,15 +27,22 @@ _MACRO = re.compile(rb"[A-Z_]{2}[A-Z0-9_]{0,60}(?=\s|$)")
 _MOVE_WORD = re.compile(rb"\s*([XYZEF])\s*" + _NUMBER)
 _VALUE = re.compile(rb"([A-Z])\s*" + _NUMBER)
 _OBJECT = re.compile(rb"; printing object (\S+?)(?:\.\w+)? id:(\d+) copy (\d+)")
-_FOOTER = re.compile(rb"; (filament used \[(?:mm|g|cm3)\]|estimated printing time \(normal mode\)) = (.+)")
+_FILAMENT_USED = re.compile(rb"; (?:filament used|total filament (?:length|weight)) \[(mm|g|cm3)\] ?[=:] (.+)")
+_PRINT_TIME = re.compile(rb"; (?:estimated printing time \(normal mode\) = |model printing time: [^;]*; total estimated time: )(.+)")
 _CURA_OBJECT = re.compile(rb"(.+)\.(\d+)\.stl")
 _METRES = re.compile(rb"(\d+(?:\.\d+)?)m")
-_END = re.compile(rb"^(?:; prusaslicer_config = end|; CONFIG_BLOCK_END|;End of Gcode)\r?\n\s*\Z", re.MULTILINE)
+_END = re.compile(
+    rb"^(?:; prusaslicer_config = end|; CONFIG_BLOCK_END|; EXECUTABLE_BLOCK_END|;End of Gcode)\r?\n(?:; (?:filament|total) .*\n|\s)*\Z",
+    re.MULTILINE,
+)
 _TIME = re.compile(r"(\d{1,9})([dhms])")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _FILAMENT = {"mm": "filament_mm", "g": "filament_g", "cm3": "filament_cm3"}
 _MOVES, _ARCS = ("G0", "G1"), ("G2", "G3")
-_MESSAGES = ("M117", "M118")
+_FREE_TEXT = ("M117", "M118", "M624", "M1002")
+"""What follows is no words of a command: a message, the objects that are printed in base64, the name of a step."""
+_T_IS_A_VALUE = ("M204", "M205")
+"""An acceleration or a feed rate for travels, and no tool; PrusaSlicer writes both where machine_limits_usage = emit_to_gcode."""
 _NOZZLE, _BED = ("M104", "M109"), ("M140", "M190")
 _DOT_MM = 0.3
 """Filament of a layer that is but the tip of a cone; the slicer leaves out some of those."""
@@ -65,6 +72,8 @@ class GcodeFacts:
     """From anything laid, supports too, to what is laid above it, dots on a pointed top aside: more than a layer is a missing one."""
     bounds: Box = field(default_factory=_empty)
     """Of all that is laid."""
+    strays: list[str] | None = None
+    """Where something is laid off the bed's free part, as strays.py finds it. None: not looked at."""
     laid_mm: dict[str, float] = field(default_factory=dict)
     """By feature, as the slicer names it."""
     net_mm: float = 0.0
@@ -91,18 +100,19 @@ class GcodeFacts:
     filament_cm3: float = 0.0
 
 
-def read_facts(path: Path) -> GcodeFacts:
-    """One pass over the file. Never raises for what the file holds: what is not understood is told."""
-    reader = _Reader()
+def read_facts(path: Path, reader: "Reader | None" = None) -> GcodeFacts:
+    """One pass over the file. Never raises for what the file holds: what is not understood is told. `reader`: one that looks for more."""
+    reader, tail = reader or Reader(), b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             chunk += file.readline(_LONGEST_LINE)
             reader.lines(chunk.splitlines())
-            reader.whole = _END.search(chunk) is not None
+            tail = (tail + chunk)[-_LONGEST_LINE:]
+    reader.whole = _END.search(tail) is not None
     return reader.finished()
 
 
-class _Reader:
+class Reader:
     """The machine's state while the file goes by. `at` is where the nozzle is, `zero` where the machine takes 0 to be after a G92."""
 
     def __init__(self) -> None:
@@ -171,8 +181,11 @@ class _Reader:
             self.config_line(line.decode(errors="replace"))
         elif found := _OBJECT.match(line):
             self.now_laying(self.feature, b" ".join(found.groups()).decode(errors="replace"))
-        elif found := _FOOTER.match(line):
-            self.footer(found[1].decode(), found[2].decode(errors="replace").strip())
+        elif found := _FILAMENT_USED.match(line):
+            self.filament_used(found[1].decode(), found[2].decode(errors="replace"))
+        elif found := _PRINT_TIME.match(line):
+            times = _TIME.findall(found[1].decode(errors="replace"))
+            self.facts.seconds = sum(int(number) * _SECONDS[unit] for number, unit in times[:4])
 
     def begins_feature(self, words: bytes) -> None:
         name = words.decode(errors="replace").strip()
@@ -188,6 +201,15 @@ class _Reader:
 
     def ends_object(self, _rest: bytes) -> None:
         self.now_laying(self.feature, "")
+
+    def begins_number(self, words: bytes) -> None:
+        """Bambu Studio numbers the copies and names none; where OrcaSlicer does, the name came before, and it counts."""
+        if not self.label or self.label.startswith(NUMBERED):
+            self.now_laying(self.feature, NUMBERED + words.decode(errors="replace").strip())
+
+    def ends_number(self, _rest: bytes) -> None:
+        if self.label.startswith(NUMBERED):
+            self.now_laying(self.feature, "")
 
     def opens_config(self, rest: bytes) -> None:
         self.in_config = rest.strip() in (b"begin", b"")
@@ -249,15 +271,12 @@ class _Reader:
         if sign:
             self.facts.config[key.strip()] = value.strip()
 
-    def footer(self, what: str, value: str) -> None:
-        if what.startswith("estimated"):
-            self.facts.seconds = sum(int(number) * _SECONDS[unit] for number, unit in _TIME.findall(value)[:4])
-            return
+    def filament_used(self, unit: str, value: str) -> None:
         try:
             number = sum(float(part) for part in value.split(","))
         except ValueError:
             return
-        setattr(self.facts, _FILAMENT[what[15:-1]], number)
+        setattr(self.facts, _FILAMENT[unit], number)
 
     # --- commands -----------------------------------------------------------------------------------------------------
     def other(self, line: bytes) -> None:
@@ -267,7 +286,8 @@ class _Reader:
             text = text[numbered.end() :]
         if found := _CODE.match(text):
             code, rest = _plain(found), text[found.end() :]
-            others = [] if code in _MESSAGES else [_plain(other) for other in _CODE.finditer(rest)]
+            found_in_rest = [] if code in _FREE_TEXT else map(_plain, _CODE.finditer(rest))
+            others = [other for other in found_in_rest if other[0] != "T" or code not in _T_IS_A_VALUE]
             if any(other[0] in "GM" for other in others):
                 self.not_understood(line)
             for each in (code, *others):
@@ -349,20 +369,22 @@ class _Reader:
 
 
 _MARKS = (
-    (b";TYPE:", _Reader.begins_feature),
-    (b";LAYER_CHANGE", _Reader.begins_layer),
-    (b"; stop printing object", _Reader.ends_object),
-    (b"; prusaslicer_config =", _Reader.opens_config),
+    (b";TYPE:", Reader.begins_feature),
+    (b";LAYER_CHANGE", Reader.begins_layer),
+    (b"; start printing object, unique label id:", Reader.begins_number),
+    (b"; stop printing object, unique label id:", Reader.ends_number),
+    (b"; stop printing object", Reader.ends_object),
+    (b"; prusaslicer_config =", Reader.opens_config),
     # CuraEngine
-    (b";MESH:", _Reader.begins_mesh),
-    (b";LAYER:", _Reader.begins_layer),
-    (b";TIME:", _Reader.cura_seconds),
-    (b";Filament used:", _Reader.cura_filament),
+    (b";MESH:", Reader.begins_mesh),
+    (b";LAYER:", Reader.begins_layer),
+    (b";TIME:", Reader.cura_seconds),
+    (b";Filament used:", Reader.cura_filament),
     # OrcaSlicer, Bambu Studio
-    (b"; FEATURE: ", _Reader.begins_feature),
-    (b"; CHANGE_LAYER", _Reader.begins_layer),
-    (b"; CONFIG_BLOCK_START", _Reader.opens_config),
-    (b"; CONFIG_BLOCK_END", _Reader.closes_config),
+    (b"; FEATURE: ", Reader.begins_feature),
+    (b"; CHANGE_LAYER", Reader.begins_layer),
+    (b"; CONFIG_BLOCK_START", Reader.opens_config),
+    (b"; CONFIG_BLOCK_END", Reader.closes_config),
 )
 
 

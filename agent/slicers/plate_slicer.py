@@ -15,20 +15,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from agent.domain.errors import NeedsOperator
+from agent.domain.offer import Supports
 from agent.domain.plate import SlicedPlate
 from agent.ports.files import FileStore
 from agent.ports.slicer import Progress, SliceWork
 from agent.slicers.apart import in_own_process, is_small
+from agent.slicers.bed import Bed
 from agent.slicers.engine import Engine, Made, Plate
 from agent.slicers.gcode import GcodeFacts, read_facts
-from agent.slicers.plates import Placed, place
+from agent.slicers.placing import place
+from agent.slicers.plates import Placed
 from agent.slicers.profiles import Profile, ProfileLibrary
 from agent.slicers.proof import RULES, prove
+from agent.slicers.strays import read_strays
 from agent.wire.child import Limits
 
-_PLACEMENT = "rows-3"
+_PLACEMENT = "rectpack-1"
 """Goes into the key: another way of placing is another G-code."""
 
 
@@ -63,18 +68,18 @@ class PlateSlicer:
         limits = profile.limits[profile.material(work.settings.material)]
         parts = sorted((part.item_id, part.mesh_sha256, part.quantity) for part in work.parts)
         told = self.engine.fingerprint(profile, work.settings)
-        of = [self.engine.version(), _PLACEMENT, RULES, profile.name, told, limits.nozzle_c, limits.bed_c]
+        of = [self.engine.version(), _PLACEMENT, RULES, profile.name, told, limits.nozzle_c, limits.bed_c, profile.excluded]
         return hashlib.sha256(json.dumps([*of, work.settings.model_dump(mode="json"), parts]).encode()).hexdigest()
 
     async def slice(self, work: SliceWork, progress: Progress | None = None) -> list[SlicedPlate]:
         """Plates that hold the same in the same places are sliced once."""
         profile = self._profiles.profile(work.printer.profile)
-        plates = [tuple(placed) for placed in place(work.parts, profile)]
-        done: dict[tuple[Placed, ...], SlicedPlate] = {}
-        for n, placed in enumerate(plates):
-            if placed not in done:
-                done[placed] = await self._slice_plate(placed, work, profile, _share_of(progress, n, len(plates)))
-        return [done[placed].model_copy(update={"number": number}) for number, placed in enumerate(plates, start=work.first_number)]
+        plates, which = await asyncio.to_thread(_distinct, work, profile)  # takes seconds where many small parts are ordered
+        done: dict[int, SlicedPlate] = {}
+        for n, number in enumerate(which):
+            if number not in done:
+                done[number] = await self._slice_plate(plates[number], work, profile, _share_of(progress, n, len(which)))
+        return [done[number].model_copy(update={"number": work.first_number + n}) for n, number in enumerate(which)]
 
     async def _slice_plate(self, placed: Sequence[Placed], work: SliceWork, profile: Profile, progress: Progress | None) -> SlicedPlate:
         with _file_troubles_told():
@@ -82,7 +87,7 @@ class PlateSlicer:
             folder = Path(tempfile.mkdtemp(prefix="slice-", dir=self._work_dir))
             try:
                 made = await self.engine.make(self._to_make(folder, placed, work, profile), progress)
-                facts = await self._facts(made.gcode)
+                facts = await self._facts(made.gcode, profile.bed)
                 sha256 = await asyncio.to_thread(self._into_store, made.gcode)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -94,11 +99,20 @@ class PlateSlicer:
         tallest = max(heights[copy.mesh_sha256] for copy in placed)
         return Plate(folder, placed, meshes, tallest, profile, work.settings, self._limits)
 
-    async def _facts(self, gcode: Path) -> GcodeFacts:
-        if is_small(gcode.stat().st_size):
-            return await asyncio.to_thread(read_facts, gcode)
-        await in_own_process("agent.slicers.gcode", gcode.parent, self._limits, gcode.name, "facts.json")
-        return GcodeFacts(**json.loads(gcode.with_name("facts.json").read_text()))
+    async def _facts(self, gcode: Path, bed: Bed) -> GcodeFacts:
+        small = is_small(gcode.stat().st_size)
+        facts = await asyncio.to_thread(read_facts, gcode) if small else GcodeFacts(**await self._in_own_process("gcode", gcode))
+        if bed.is_plain:
+            return facts
+        if small:
+            return replace(facts, strays=await asyncio.to_thread(read_strays, gcode, bed))
+        gcode.with_name("bed.json").write_text(json.dumps({"corners": bed.corners, "excluded": bed.excluded}))
+        return replace(facts, strays=await self._in_own_process("strays", gcode, "bed.json"))
+
+    async def _in_own_process(self, module: str, gcode: Path, *names: str) -> Any:
+        to = gcode.with_name(f"{module}.json")
+        await in_own_process(f"agent.slicers.{module}", gcode.parent, self._limits, gcode.name, *names, to.name)
+        return json.loads(to.read_text())
 
     def _into_store(self, gcode: Path) -> str:
         temporary = self._store.new_temporary(".gcode")
@@ -126,6 +140,14 @@ class PlateSlicer:
             proof=prove(facts, made, placed, work.parts, work.settings, profile),
             warnings=made.warnings,
         )
+
+
+def _distinct(work: SliceWork, profile: Profile) -> tuple[list[tuple[Placed, ...]], list[int]]:
+    """The plates that differ, and for each plate that is needed which of them it is."""
+    supports = work.settings.supports is not Supports.NO
+    numbers: dict[tuple[Placed, ...], int] = {}
+    which = [numbers.setdefault(tuple(placed), len(numbers)) for placed in place(work.parts, profile, supports=supports)]
+    return list(numbers), which
 
 
 def _weighed(facts: GcodeFacts, profile: Profile, work: SliceWork) -> GcodeFacts:

@@ -1,8 +1,4 @@
-"""From parts to plates: where each copy stands, and the 3MF that says so.
-
-The slicer never arranges: that differs from version to version and fails silently. Rows, deepest parts first, each copy by its
-box; more plates where one does not hold them all.
-"""
+"""A plate whose copies have their places (placing.py), and the 3MF that says so to the slicer."""
 
 import json
 import math
@@ -12,20 +8,10 @@ import sys
 import zipfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
-
-from agent.domain.errors import Refused
-from agent.domain.fit import Sides, fits_on_another_side, lie, sides
-from agent.domain.plate import Part
-from agent.slicers.profiles import Profile
-
-EDGE_MM = 6.0
-"""Kept free around the bed: room for the skirt."""
-GAP_MM = 5.0
-"""Between two copies: room for supports and for a hand."""
 
 
 @dataclass(frozen=True)
@@ -37,83 +23,6 @@ class Placed:
     x_mm: float
     y_mm: float
     turned_deg: float
-
-
-@dataclass(frozen=True)
-class _Box:
-    """So many copies of one part that find no place yet, and their size as they lie on the bed."""
-
-    part: Part
-    width: float
-    depth: float
-    turned_deg: float
-    copies: int
-
-
-_Corner = tuple[_Box, float, float]
-"""One copy and its corner nearest to the front and left, counted from the row's beginning."""
-
-
-def place(parts: Sequence[Part], profile: Profile) -> list[list[Placed]]:
-    """Every copy of every part on as few plates as rows allow. Refused (code does_not_fit) where one copy alone does not fit."""
-    width, depth, _ = room = usable_mm(profile)
-    boxes = [_fitting(part, room, profile) for part in parts]
-    boxes.sort(key=lambda box: (-box.depth, -box.width, box.part.item_id))
-    plates: list[list[Placed]] = []
-    while boxes:
-        placed, boxes = _fill(boxes, width, depth)
-        plates.append(_centred(placed, profile))
-    return plates
-
-
-def usable_mm(profile: Profile) -> Sides:
-    """What deciding takes for the bed and placing keeps to."""
-    width, depth, height = profile.bed_mm
-    return width - 2 * EDGE_MM, depth - 2 * EDGE_MM, height
-
-
-def _fitting(part: Part, room: Sides, profile: Profile) -> _Box:
-    lies = lie(part.size_mm, room)
-    if lies is not None:
-        return _Box(part, lies.width_mm, lies.depth_mm, lies.turned_deg, part.quantity)
-    on_another = ", unless it stands on another side" if fits_on_another_side(part.size_mm, room) else ""
-    raise Refused(
-        f"{sides(part.size_mm)} does not fit on {profile.name}, which prints {sides(room)}{on_another}.",
-        hint="A larger printer is needed, or the customer's leave to turn or cut the part.",
-        code="does_not_fit",
-    )
-
-
-def _fill(boxes: list[_Box], width: float, depth: float) -> tuple[list[_Corner], list[_Box]]:
-    """One plate in rows from the front; what finds no room comes back in its order."""
-    placed: list[_Corner] = []
-    left: list[_Box] = []
-    x, y, row_depth = 0.0, 0.0, 0.0
-    for box in boxes:
-        copies = box.copies
-        while copies:
-            if x > 0 and x + box.width > width:
-                next_y = y + row_depth + GAP_MM
-                if next_y + box.depth > depth:
-                    break  # narrower ones may still find room in this row
-                x, y, row_depth = 0.0, next_y, 0.0
-            placed.append((box, x, y))
-            x, row_depth, copies = x + box.width + GAP_MM, max(row_depth, box.depth), copies - 1
-        if copies:
-            left.append(replace(box, copies=copies))
-    return placed, left
-
-
-def _centred(placed: list[_Corner], profile: Profile) -> list[Placed]:
-    """The group in the middle of the bed, where beds are flattest and warmest."""
-    used_x = max(x + box.width for box, x, _ in placed)
-    used_y = max(y + box.depth for box, _, y in placed)
-    shift_x = sum(profile.bed_x_mm) / 2 - used_x / 2
-    shift_y = sum(profile.bed_y_mm) / 2 - used_y / 2
-    return [
-        Placed(box.part.item_id, box.part.mesh_sha256, x + box.width / 2 + shift_x, y + box.depth / 2 + shift_y, box.turned_deg)
-        for box, x, y in placed
-    ]
 
 
 # --- 3MF --------------------------------------------------------------------------------------------------------------
@@ -155,8 +64,11 @@ def _item_of(digits: str) -> str:
         return "item-" + digits
 
 
-def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path]) -> None:
-    """One plate. `meshes`: sha256 -> canonical binary STL (lowest point at z 0, box centred at x = y = 0)."""
+def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path], *, each_an_object: bool = False) -> None:
+    """One plate. `meshes`: sha256 -> canonical binary STL (lowest point at z 0, box centred at x = y = 0).
+
+    `each_an_object`: every copy is an object of its own, called NAME.NUMBER, and they share the mesh.
+    """
     objects: dict[tuple[str, str], int] = {}
     for copy in placed:
         objects.setdefault((copy.item_id, copy.mesh_sha256), len(objects) + 1)
@@ -172,13 +84,26 @@ def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path]) 
                     model.write(chunk)
                 model.write(b"</mesh></object>")
                 facets[number] = (meshes[sha256].stat().st_size - 84) // 50
+            numbers = [objects[copy.item_id, copy.mesh_sha256] for copy in placed]
+            if each_an_object:
+                model.write(_components_xml(placed, numbers).encode())
+                numbers = [len(objects) + n for n in range(1, len(placed) + 1)]
             model.write(b"</resources><build>")
-            for copy in placed:
-                number, turn = objects[copy.item_id, copy.mesh_sha256], _turn(copy.turned_deg)
+            for copy, number in zip(placed, numbers, strict=True):
+                turn = _turn(copy.turned_deg)
                 model.write(f'<item objectid="{number}" transform="{turn} {copy.x_mm:.4f} {copy.y_mm:.4f} 0" printable="1"/>'.encode())
             model.write(b"</build></model>")
         names = {number: object_name(item_id) for (item_id, _), number in objects.items()}
         archive.writestr("Metadata/Slic3r_PE_model.config", _names_xml(names, facets))
+
+
+def _components_xml(placed: Sequence[Placed], meshes: Sequence[int]) -> str:
+    """An object a copy, numbered on from those with the meshes."""
+    return "".join(
+        f'<object id="{max(meshes) + n}" type="model" name={quoteattr(f"{object_name(copy.item_id)}.{n}")}>'
+        f'<components><component objectid="{mesh}"/></components></object>'
+        for n, (copy, mesh) in enumerate(zip(placed, meshes, strict=True), start=1)
+    )
 
 
 def _turn(degrees: float) -> str:
@@ -220,10 +145,11 @@ def _in_pieces(elements: Iterator[str]) -> Iterator[bytes]:
 
 
 def main() -> None:
-    """For large meshes in a process of its own: the path of {"placed", "meshes"} as JSON, and the one to write the 3MF to."""
+    """For large meshes in a process of its own: the path of what write_3mf is given as JSON, and the one to write the 3MF to."""
     wanted, to = map(Path, sys.argv[1:3])
     work = json.loads(wanted.read_text())
-    write_3mf(to, [Placed(**copy) for copy in work["placed"]], {sha256: Path(stl) for sha256, stl in work["meshes"].items()})
+    placed, meshes = [Placed(**copy) for copy in work["placed"]], {sha256: Path(stl) for sha256, stl in work["meshes"].items()}
+    write_3mf(to, placed, meshes, each_an_object=work.get("each_an_object", False))
 
 
 if __name__ == "__main__":

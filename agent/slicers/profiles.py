@@ -5,6 +5,7 @@ machine.ini         bed, nozzle, start and end code
 process.ini         walls, layers, speeds
 filament-PLA.ini    one a material
 cura.ini            where CuraEngine needs other words than what is translated for it; may be left out
+orca/*.json         what OrcaSlicer and Bambu Studio need; may be left out (slicers/orca/presets.py)
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from pathlib import Path
 from agent.domain.errors import ConfigError, Refused
 from agent.domain.offer import Supports
 from agent.domain.plate import PrintSettings
+from agent.slicers.bed import Area, Bed, bed_of
 
 Flat = dict[str, str]
 """Slicer keys to values, as the slicer writes them."""
@@ -33,6 +35,9 @@ ORDER_KEYS = (
 """What an order decides over every file; those of the second line where it says something about them."""
 _SLICERS = ("prusaslicer",)
 """Those a profile is for that does not say."""
+_MOST_ZONES = 50
+_MAY_BE_0 = ("min_layer_height", "max_layer_height", "brim_width", "skirts", "skirt_distance", "raft_first_layer_expansion")
+"""Numbers that a file may leave out."""
 _NUMBERS = {
     "machine": ("max_print_height", "nozzle_diameter"),
     "process": ("layer_height", "first_layer_height"),
@@ -86,20 +91,25 @@ class Profile:
     title: str = ""
     proven: str = ""
     """How far it was tried; for people."""
+    excluded: tuple[Area, ...] = ()
+    """Of the bed, in its own coordinates: nothing is laid there."""
+
+    @cached_property
+    def bed(self) -> Bed:
+        return bed_of(self.machine["bed_shape"], self.excluded)
 
     @cached_property
     def bed_mm(self) -> tuple[float, float, float]:
         """Width, depth and height that can be printed."""
-        (x0, x1), (y0, y1) = self.bed_x_mm, self.bed_y_mm
-        return x1 - x0, y1 - y0, _first(self.machine["max_print_height"])
+        return self.bed.around.width, self.bed.around.depth, _first(self.machine["max_print_height"])
 
-    @cached_property
+    @property
     def bed_x_mm(self) -> tuple[float, float]:
-        return _span(self.machine["bed_shape"], 0)
+        return self.bed.around.x0, self.bed.around.x1
 
-    @cached_property
+    @property
     def bed_y_mm(self) -> tuple[float, float]:
-        return _span(self.machine["bed_shape"], 1)
+        return self.bed.around.y0, self.bed.around.y1
 
     @property
     def nozzle_mm(self) -> float:
@@ -245,10 +255,10 @@ def _profile(folder: Path) -> Profile:
     for kind, file in (("machine", machine), ("process", process), *(("filament", file) for file in filaments.values())):
         for key in _NUMBERS[kind]:
             file.number(key)
-    for key in ("min_layer_height", "max_layer_height"):
-        if key in machine.values:
-            machine.number(key, or_equal=True)
-    _require_rectangle(machine)
+        for key in _MAY_BE_0:
+            if key in file.values:
+                file.number(key, or_equal=True)
+    _require_bed(machine)
     for material, file in filaments.items():
         _require_within(file, limits[material])
     return Profile(
@@ -263,18 +273,16 @@ def _profile(folder: Path) -> Profile:
         slicers=_slicers(folder / "profile.toml", about),
         title=str(about.get("title", "")),
         proven=str(about.get("proven", "")),
+        excluded=_excluded(folder / "profile.toml", about),
     )
 
 
-def _require_rectangle(machine: _File) -> None:
-    """Placing knows rectangles only; on a round bed it would put parts beside the bed."""
+def _require_bed(machine: _File) -> None:
+    machine.text("bed_shape")
     try:
-        corners = {tuple(map(float, corner.split("x"))) for corner in machine.text("bed_shape").split(",")}
-    except ValueError:
-        corners = set()
-    xs, ys = {corner[0] for corner in corners}, {corner[-1] for corner in corners}
-    if not (len(xs) == len(ys) == 2 and corners == {(x, y) for x in xs for y in ys}):
-        raise machine.wrong("bed_shape", "is no rectangle like 0x0,250x0,250x210,0x210")
+        bed_of(machine.values["bed_shape"])
+    except ValueError as error:
+        raise machine.wrong("bed_shape", str(error)) from error
 
 
 def _require_within(filament: _File, limits: Limits) -> None:
@@ -313,6 +321,22 @@ def _slicers(path: Path, about: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(named)
 
 
+def _excluded(path: Path, about: Mapping[str, object]) -> tuple[Area, ...]:
+    zones = about.get("excluded", [])
+    if not isinstance(zones, list) or len(zones) > _MOST_ZONES or not all(map(_is_zone, zones)):
+        raise ConfigError(
+            f"{path}: excluded = {str(zones)[:80]} is no list of zones [x0, y0, x1, y1] in mm of the bed, x0 < x1 and y0 < y1.",
+            hint="Such as excluded = [[0, 0, 18, 28]], above the first [materials.<MATERIAL>].",
+        )
+    return tuple(Area(*map(float, zone)) for zone in zones)
+
+
+def _is_zone(told: object) -> bool:
+    if not (isinstance(told, list) and len(told) == 4 and all(type(at) in (int, float) and math.isfinite(at) for at in told)):
+        return False
+    return bool(told[0] < told[2] and told[1] < told[3])
+
+
 def _limits(path: Path, about: Mapping[str, object]) -> dict[str, Limits]:
     materials = about.get("materials")
     if not isinstance(materials, dict) or not materials:
@@ -349,9 +373,3 @@ def _read(path: Path) -> str:
 def _first(value: str) -> float:
     """PrusaSlicer writes one number a tool; there is one tool."""
     return float(value.split(",")[0])
-
-
-def _span(bed_shape: str, axis: int) -> tuple[float, float]:
-    """From PrusaSlicer's corner list `0x0,250x0,250x210,0x210`."""
-    values = [float(corner.split("x")[axis]) for corner in bed_shape.split(",")]
-    return min(values), max(values)

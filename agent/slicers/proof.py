@@ -22,7 +22,7 @@ from agent.slicers.gcode import Box, GcodeFacts
 from agent.slicers.plates import Placed, object_name, with_item_ids
 from agent.slicers.profiles import Flat, Profile
 
-RULES = "3"
+RULES = "4"
 """Goes into the slicer's key: a plate that older rules proved is proved again."""
 
 _UNEVEN_PATTERNS = ("adaptivecubic", "supportcubic", "lightning")
@@ -156,6 +156,10 @@ def _shape(facts: GcodeFacts, flat: Flat, profile: Profile) -> Iterator[ProofLin
         found = (facts.bounds[axis], facts.bounds[axis + 3])
         inside = laid and low <= found[0] and found[1] <= high
         yield _line(f"inside the bed in {'xy'[axis]}", f"{low:g}…{high:g} mm", f"{found[0]:.2f}…{found[1]:.2f} mm", inside)
+    if not profile.bed.is_plain:
+        free = f"{len(profile.bed.corners)} corners, {len(profile.bed.excluded)} excluded zones"
+        strays = ["not looked at"] if facts.strays is None else facts.strays
+        yield _line("on the free part of the bed", f"everything ({free})", _few(strays) or "everything", not strays)
     top, most = facts.bounds[5], profile.bed_mm[2]
     yield _line("below the printer's top", f"{most:g} mm", f"{top:.2f} mm", laid and 0 < top <= most)
     yield from _layers(facts, flat)
@@ -261,4 +265,13 @@ def _same_number(found: str, wanted: str) -> bool:
     try:
         return found.endswith("%") == wanted.endswith("%") and math.isclose(_number(found), _number(wanted), abs_tol=1e-6)
     except ValueError:
+        return _same_point(found, wanted)
+
+
+def _same_point(found: str, wanted: str) -> bool:
+    """A corner of the bed, 99.6195x8.71557; the slicer rounds it to six digits."""
+    try:
+        (x, y), (wanted_x, wanted_y) = (map(float, point.split("x")) for point in (found, wanted))
+    except ValueError:
         return False
+    return math.dist((x, y), (wanted_x, wanted_y)) < 0.002

@@ -3,8 +3,6 @@
 It runs with an empty data folder, on a 3MF we placed and a flat profile we wrote.
 """
 
-import asyncio
-import json
 import re
 import shutil
 import subprocess
@@ -14,11 +12,11 @@ from pathlib import Path
 from agent.domain.errors import NeedsOperator
 from agent.domain.plate import PrintSettings
 from agent.ports.slicer import Progress
-from agent.slicers.apart import in_own_process, is_small
 from agent.slicers.endings import check_ended
 from agent.slicers.engine import Made, Plate, environment
-from agent.slicers.plates import with_item_ids, write_3mf
+from agent.slicers.plates import with_item_ids
 from agent.slicers.profiles import Profile, as_ini, fingerprint
+from agent.slicers.written import write_plate
 from agent.wire.child import run
 
 NAMED = {
@@ -74,7 +72,7 @@ class PrusaSlicer:
 
     async def make(self, plate: Plate, progress: Progress | None) -> Made:
         folder, flat = plate.folder, plate.profile.flat(plate.settings)
-        await _write_3mf(plate)
+        await write_plate(plate)
         (folder / "flat.ini").write_text(as_ini(flat))
         said = _Said(progress)
         ended = await run(self._command(folder), cwd=folder, env=environment(folder), limits=plate.limits, on_line=said.line)
@@ -89,16 +87,6 @@ class PrusaSlicer:
             *(self.program, "--datadir", str(data), "--loglevel", "1", "--load", str(folder / "flat.ini")),
             *("--dont-arrange", "-g", str(folder / "plate.3mf"), "-o", str(folder / "plate.gcode")),
         ]
-
-
-async def _write_3mf(plate: Plate) -> None:
-    folder = plate.folder
-    if is_small(sum(mesh.stat().st_size for mesh in plate.meshes.values())):
-        await asyncio.to_thread(write_3mf, folder / "plate.3mf", plate.placed, plate.meshes)
-        return
-    wanted = {"placed": [vars(copy) for copy in plate.placed], "meshes": {sha256: str(stl) for sha256, stl in plate.meshes.items()}}
-    (folder / "wanted.json").write_text(json.dumps(wanted))
-    await in_own_process("agent.slicers.plates", folder, plate.limits, "wanted.json", "plate.3mf")
 
 
 class _Said:

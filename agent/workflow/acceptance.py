@@ -6,7 +6,7 @@ from datetime import datetime, time
 from enum import StrEnum
 
 from agent.domain.decision import Answer, Decision, Quote, RuleResult
-from agent.domain.fit import Packaging, Sides, fits_on_another_side, lie, sides
+from agent.domain.fit import Packaging, Sides, fits_on_another_side, lie, room_told, sides
 from agent.domain.mesh import MeshReport, Verdict
 from agent.domain.offer import DeclineReason, Item, Offer, Supports
 from agent.domain.printer import PrinterFacts
@@ -74,7 +74,7 @@ def decide(situation: Situation, policy: Policy) -> Decision:
         quotes=list(situation.quotes),
         reason=failed[0].reason if failed else None,
         text=text or "; ".join(_doubts(situation, policy)),
-        advice=advice(situation.offer, situation.meshes),
+        advice=advice(situation.offer, situation.meshes, situation.printers, policy.packagings),
     )
 
 
@@ -193,7 +193,7 @@ def _quote_rules(situation: Situation, policy: Policy) -> list[RuleResult]:
         rules += [
             RuleResult(
                 rule="print time",
-                value=f"{quote.print_seconds / 3600:.1f} h{' (estimated)' if quote.estimated else ''}",
+                value=_time_told(quote),
                 limit=f"at most {longest / 3600:.1f} h",
                 ok=quote.print_seconds <= longest,
                 reason=DeclineReason.NO_CAPACITY,
@@ -202,6 +202,11 @@ def _quote_rules(situation: Situation, policy: Policy) -> list[RuleResult]:
             if quote.ok
         ]
     return rules
+
+
+def _time_told(quote: Quote) -> str:
+    why = "estimated" if quote.estimated else quote.time_told
+    return f"{quote.print_seconds / 3600:.1f} h{f' ({why})' if why else ''}"
 
 
 def _packaging_rules(situation: Situation, policy: Policy) -> list[RuleResult]:
@@ -267,10 +272,10 @@ def printer_rules(item: Item, printer: PrinterFacts, size: _Size) -> list[RuleRe
 
 
 def size_of(item: Item, meshes: Mapping[str, MeshReport]) -> Sides | None:
-    """The item's box in mm: measured where the file was read, else as the marketplace says, else unknown."""
+    """The item's box in mm as it is printed: measured where the file was read, else as the marketplace says, else unknown."""
     report = meshes.get(item.file_id)
     if report is not None and report.triangles:
-        return report.bounding_box_mm
+        return report.as_printed(item.supports).bounding_box_mm
     if item.bounding_box_mm is not None:
         x, y, z = item.bounding_box_mm
         return x, y, z
@@ -298,22 +303,23 @@ def _profile(item: Item, printer: PrinterFacts, _size: _Size) -> RuleResult:
     )
 
 
-def _fits(_item: Item, printer: PrinterFacts, size: _Size) -> RuleResult:
-    return fits_bed(printer, size)
+def _fits(item: Item, printer: PrinterFacts, size: _Size) -> RuleResult:
+    return fits_bed(printer, size, supports=item.supports is not Supports.NO)
 
 
-def fits_bed(printer: PrinterFacts, size: _Size) -> RuleResult:
-    """As it stands or turned about z. Placing (slicers/plates.py) turns it the same way."""
+def fits_bed(printer: PrinterFacts, size: _Size, *, supports: bool = False) -> RuleResult:
+    """As it stands or turned about z. Placing (slicers/placing.py) turns it the same way."""
     value, ok = _told(size), True
+    bed, free = printer.room(supports=supports)
     if size is not None:
-        lies = lie(size, printer.bed_mm)
+        lies = lie(size, bed, free)
         ok = lies is not None
         if lies is not None and lies.turned_deg:
             value += f" turned by {lies.turned_deg:.0f}°"
-        elif not ok and fits_on_another_side(size, printer.bed_mm):
+        elif not ok and fits_on_another_side(size, bed, free):
             value += ", fits only on another side"
     return RuleResult(
-        rule="fits the bed", printer=printer.name, value=value, limit=sides(printer.bed_mm), ok=ok, reason=DeclineReason.TOO_BIG
+        rule="fits the bed", printer=printer.name, value=value, limit=room_told(bed, free), ok=ok, reason=DeclineReason.TOO_BIG
     )
 
 

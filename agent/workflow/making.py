@@ -1,8 +1,9 @@
 """Fetch, check, slice: the same work whether it is done for a quote or for an order, and never done twice."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
+from typing import Any
 
 from agent.domain.decision import Quote
 from agent.domain.errors import Refused
@@ -10,8 +11,10 @@ from agent.domain.mesh import MeshReport, Verdict
 from agent.domain.offer import Item
 from agent.domain.order import Dossier, Order
 from agent.domain.plate import Part, PrintSettings, SlicedPlate
+from agent.domain.print_time import Correction, hours
 from agent.domain.printer import BedState, PrinterFacts
 from agent.ports.slicer import SliceWork
+from agent.workflow.poses import Orient, laid, without_supports
 from agent.workflow.shop import Shop
 
 _DENSITY_G_MM3 = 0.00125
@@ -48,11 +51,14 @@ async def fetched(order: Order, shop: Shop) -> Dossier:
 
 
 async def inspected(dossier: Dossier, shop: Shop) -> Dossier:
-    """The dossier with a verdict on every model."""
+    """The dossier with a verdict on every model; where the operator wants that, on the side it is best printed on."""
     meshes = dict(dossier.meshes)
     for file_id, sha256 in dossier.files.items():
         if file_id not in meshes:
-            meshes[file_id] = await shop.meshes.inspect(sha256, dossier.offer.file(file_id).name)
+            alone = without_supports(dossier.offer, file_id)
+            report = await shop.meshes.inspect(sha256, dossier.offer.file(file_id).name, alone)
+            apply = alone and shop.orient is Orient.APPLY
+            meshes[file_id] = await laid(report, shop.meshes, shop.facts(), shop.policy.packagings) if apply else report
     return dossier.model_copy(update={"meshes": meshes})
 
 
@@ -61,7 +67,8 @@ async def pictured(dossier: Dossier, shop: Shop) -> Dossier:
     meshes = dict(dossier.meshes)
     for file_id, report in dossier.meshes.items():
         if report.canonical_sha256 and not report.pictures:
-            meshes[file_id] = report.model_copy(update={"pictures": await shop.meshes.pictures(report.canonical_sha256)})
+            lies = report.turned.mesh_sha256 if report.turned else report.canonical_sha256
+            meshes[file_id] = report.model_copy(update={"pictures": await shop.meshes.pictures(lies)})
     return dossier.model_copy(update={"meshes": meshes})
 
 
@@ -100,7 +107,7 @@ def groups(dossier: Dossier) -> list[tuple[PrintSettings, list[Part]]]:
     """Items that share all their settings can share a plate."""
     found: dict[PrintSettings, list[Part]] = {}
     for item in dossier.offer.items:
-        report = dossier.meshes[item.file_id]
+        report = dossier.meshes[item.file_id].as_printed(item.supports)
         if report.verdict in (Verdict.PRINT, Verdict.REPAIRED) or report.canonical_sha256:
             found.setdefault(settings_of(item), []).append(_part(item, report))
     return list(found.items())
@@ -172,8 +179,8 @@ async def _slice_group(settings: PrintSettings, parts: list[Part], facts: Printe
     return plates
 
 
-def quote(plates: Sequence[SlicedPlate]) -> Quote:
-    """What slicing in full says."""
+def quote(plates: Sequence[SlicedPlate], correction: Callable[[SlicedPlate], Correction | None] = lambda _plate: None) -> Quote:
+    """What slicing in full says, in the time that the printers are known to take for it."""
     unproved = [
         f"plate {plate.number}: {line.check} should be {line.expected}, is {line.found}"
         for plate in plates
@@ -183,10 +190,22 @@ def quote(plates: Sequence[SlicedPlate]) -> Quote:
         printer=", ".join(sorted({plate.profile for plate in plates})),
         ok=not unproved,
         reasons=unproved,
-        print_seconds=sum(plate.print_seconds for plate in plates),
         filament_g=round(sum(plate.filament_g for plate in plates), 2),
         plates=len(plates),
+        **_times(plates, [correction(plate) for plate in plates]),
     )
+
+
+def _times(plates: Sequence[SlicedPlate], corrections: Sequence[Correction | None]) -> dict[str, Any]:
+    planned = sum(plate.print_seconds for plate in plates)
+    known = [found for found in corrections if found is not None]
+    if not known:
+        return {"print_seconds": planned}
+    pairs = zip(plates, corrections, strict=True)
+    took = round(sum(plate.print_seconds * (found.factor if found else 1.0) for plate, found in pairs))
+    why = ", ".join(dict.fromkeys(found.told for found in known))
+    told = f"{hours(planned)} by the slicer, {hours(took)} corrected {why}"
+    return {"print_seconds": took, "slicer_seconds": planned, "time_told": told}
 
 
 def estimate(dossier: Dossier) -> Quote | None:

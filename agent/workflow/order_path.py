@@ -16,7 +16,7 @@ from agent.domain.offer import DeclineReason, OfferState, ProblemCode
 from agent.domain.order import Dossier, Order, State
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
-from agent.workflow import making, plates, submission
+from agent.workflow import making, plates, submission, times
 from agent.workflow.acceptance import Mode, Situation, decide
 from agent.workflow.advice import advice, unpackable
 from agent.workflow.hold import answered_hold
@@ -80,7 +80,7 @@ async def _quoted(order: Order, shop: Shop, budget_s: float) -> tuple[Dossier, Q
             if any(report.verdict in (Verdict.REJECT, Verdict.HOLD) for report in dossier.meshes.values()):
                 return await making.pictured(dossier, shop), making.estimate(dossier)
             dossier = await making.made(dossier, shop)
-            return dossier, making.quote(dossier.plates)
+            return dossier, making.quote(dossier.plates, times.slowest(shop))
     except TimeoutError:
         return dossier, making.estimate(dossier)
     except Refused as refused:
@@ -168,7 +168,8 @@ async def _ask_about_offer(order: Order, shop: Shop, left_s: float) -> Outcome:
 def _advised(decision: Decision) -> str:
     """For the person who answers."""
     answer = "decline" if decision.reason else "accept"
-    return " ".join([f"Advice: {answer}.", *filter(None, [decision.text]), *decision.advice])
+    times_told = [f"Print time: {quote.time_told}." for quote in decision.quotes if quote.time_told]
+    return " ".join([f"Advice: {answer}.", *filter(None, [decision.text]), *decision.advice, *times_told])
 
 
 # --- 2 download ---------------------------------------------------------------------------------------------
@@ -188,8 +189,13 @@ async def fetched(order: Order, shop: Shop) -> Outcome:
         return await _report_bad_files(order, dossier, shop)
     if Verdict.HOLD in verdicts.values():
         return _ask_about_meshes(await making.pictured(dossier, shop))
-    advised = [*advice(dossier.offer, dossier.meshes), *unpackable(dossier.offer, dossier.meshes, shop.policy.packagings)]
-    return Go(State.CHECKED, "checked", {"verdicts": verdicts, "advice": advised}, dossier)
+    advised = [*_advice(dossier, shop), *unpackable(dossier.offer, dossier.meshes, shop.policy.packagings)]
+    turned = {file_id: report.turned.how for file_id, report in dossier.meshes.items() if report.turned}
+    return Go(State.CHECKED, "checked", {"verdicts": verdicts, "advice": advised, "turned": turned}, dossier)
+
+
+def _advice(dossier: Dossier, shop: Shop) -> list[str]:
+    return advice(dossier.offer, dossier.meshes, shop.facts(), shop.policy.packagings)
 
 
 def _reasons(dossier: Dossier, verdict: Verdict) -> str:
@@ -221,9 +227,10 @@ async def checked(order: Order, shop: Shop) -> Outcome:
     dossier = order.dossier
     if not dossier.plates or not all(plate.proved and shop.store.has(plate.gcode_sha256) for plate in dossier.plates):
         dossier = await making.made(dossier, shop)
-    quote = making.quote(dossier.plates)
+    quote = making.quote(dossier.plates, times.slowest(shop))
     if not quote.ok:
         text = f"The G-code does not prove to be the order, so nothing was sent to a printer: {'; '.join(quote.reasons)}"
+        text = " ".join([text, *_advice(dossier, shop)])
         return Hold("not_proved", text, {**RETRY, **CANCEL}, {"reasons": quote.reasons})
     return Go(State.SLICED, "sliced", quote.model_dump(mode="json"), dossier)
 

@@ -9,6 +9,7 @@ FINISHED   it ended well; the part is on the bed            -> wait until the be
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from agent.domain.errors import AgentError, Refused, Transient
 from agent.domain.intent import Act, Intent
@@ -18,6 +19,7 @@ from agent.domain.printer import ENDED, BedState, PrinterObservation, PrinterSta
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
 from agent.ports.printer import ForgetsItsJobs, Printer
+from agent.workflow import watched
 from agent.workflow.attention import look, to_be_asked
 from agent.workflow.beds import guard_bed
 from agent.workflow.pictures import picture_for_question, picture_of_end, take_picture
@@ -171,6 +173,8 @@ async def _settle_start(case: _Case) -> Outcome | Moved:
     ours = seen.remote_name == job.remote_name
     if ours and seen.busy:
         shop.ledger.move_job(job, JobState.PRINTING, "printing", {"progress": seen.progress}, settles=intent)
+        if intent is not None:
+            watched.begun(job, intent.opened_at, shop)
         return Moved()
     end = seen if ours and seen.state in ENDED else await case.printer.outcome(job.remote_name)
     if end is not None:
@@ -204,6 +208,7 @@ async def _watch(case: _Case) -> Outcome | Moved:
         if seen.state in ENDED:
             return await _ended(case, seen)
         if seen.busy:
+            watched.seen_busy(case.job, seen, case.shop)
             return Wait(case.shop.pace.printing_s)
     if seen.state is PrinterState.OFFLINE:
         return await _away(case, seen)
@@ -230,7 +235,10 @@ async def _away(case: _Case, seen: PrinterObservation) -> Outcome | Moved:
 
 async def _ended(case: _Case, seen: PrinterObservation, intent: Intent | None = None) -> Moved:
     to = _END_STATES[seen.state]
-    case.shop.ledger.move_job(case.job, to, f"print_{to}", {"why": seen.reason} if seen.reason else {}, BedState.OCCUPIED, intent)
+    took = watched.ended_well(case.order, case.job, case.shop) if to is JobState.FINISHED else None
+    data: dict[str, Any] = {"why": seen.reason} if seen.reason else {}
+    data |= {"planned_s": took.planned_s, "took_s": took.took_s} if took else {}
+    case.shop.ledger.move_job(case.job, to, f"print_{to}", data, BedState.OCCUPIED, intent, took)
     await take_picture(case.job, str(seen.state), case.shop)
     return Moved()
 

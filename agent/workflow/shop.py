@@ -15,6 +15,7 @@ from agent.ports.notifier import Notifier
 from agent.ports.printer import Printer
 from agent.ports.slicer import Slicer
 from agent.workflow.acceptance import Policy
+from agent.workflow.poses import Orient
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Pace:
     first_retry_s: float = 1.0
     longest_retry_s: float = 300.0
     cooling_s: float = 15.0
+    look_away_s: float = 60.0
+    """A print that was not looked at for longer tells nothing of how long it took."""
     makes_no_sense_s: float = 300.0
     """A printer with work of ours that answers nonsense, or nothing, for this long is asked about."""
     picture_s: float = 5.0
@@ -44,6 +47,14 @@ class Pace:
 @dataclass(frozen=True)
 class Puzzled:
     """From which look to which a printer made no sense."""
+
+    since: datetime
+    last: datetime
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A print that has been watched since it was started, up to the last look."""
 
     since: datetime
     last: datetime
@@ -69,6 +80,7 @@ class Shop:
     slicing: asyncio.Semaphore
     """As many slicers at once as the machine was said to bear."""
     pace: Pace = field(default_factory=Pace)
+    orient: Orient = Orient.PROPOSE
     heat_at_once: int | None = None
     """How many printers may warm up at the same time. None: all."""
     foreign_jobs: dict[str, str] = field(default_factory=dict)
@@ -77,6 +89,8 @@ class Shop:
     """Held from counting the printers that warm up until one more is intended to."""
     away: set[str] = field(default_factory=set)
     """Printers that could not be reached at the last look: work goes to others first."""
+    watched: dict[str, Watched] = field(default_factory=dict)
+    """By the job's remote name: see watched.py."""
     puzzled: dict[str, Puzzled] = field(default_factory=dict)
     """Printer -> since when it makes no sense: see attention.py."""
 

@@ -130,6 +130,17 @@ def test_slice_writes_gcode_with_its_proof(home: AgentHome, plate: Path, tmp_pat
     assert list(out.iterdir()) == [Path(row["gcode"])]
 
 
+def test_slice_for_several_printers_at_once(home: AgentHome, plate: Path, tmp_path: Path) -> None:
+    home.add_virtual("voron", profile="voron-v0")
+    home.add_virtual("mk3s-too")
+    printers = [word for name in ("mk3s", "voron", "mk3s-too") for word in ("--printer", name)]
+    rows = answer(agent("slice", plate, "-o", tmp_path / "out", "--config", home.config, *printers, "--json"))["plates"]
+    named = ["plate_of_mine-mk3s-plate-1.gcode", "plate_of_mine-voron-plate-1.gcode", "plate_of_mine-mk3s-too-plate-1.gcode"]
+    assert [Path(row["gcode"]).name for row in rows] == named
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(named)
+    assert rows[0]["sha256"] == rows[2]["sha256"] != rows[1]["sha256"]
+
+
 def test_slice_refuses_in_words(home: AgentHome, tmp_path: Path) -> None:
     page = tmp_path / "page.stl"
     page.write_text("not a model at all")

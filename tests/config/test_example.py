@@ -127,7 +127,7 @@ def test_the_file_is_pleasant_to_read(name: str) -> None:
         assert line == line.rstrip()
 
 
-@pytest.mark.parametrize("word", ["mailbox", "orcaslicer", "None", "PosixPath", "Secret("])
+@pytest.mark.parametrize("word", ["mailbox", "superslicer", "None", "PosixPath", "Secret("])
 def test_nothing_is_promised_that_is_not_there(word: str) -> None:
     assert not any(word in text for text in EXAMPLES.values())
 

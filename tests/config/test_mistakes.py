@@ -23,8 +23,8 @@ IN_CONFIG = {
     ),
     "unknown option": (
         "[slicing]\nwokers = 2\n",
-        "line 2: [slicing] wokers: expected one of workers, timeout_s, memory_mb, prusaslicer, curaengine, cura_definitions, profiles_dir; "
-        "found an unknown option — did you mean workers?",
+        "line 2: [slicing] wokers: expected one of workers, timeout_s, memory_mb, orient, prusaslicer, curaengine, "
+        "cura_definitions, orcaslicer, bambustudio, profiles_dir; found an unknown option — did you mean workers?",
     ),
     "not like any": (
         "[web]\nzzz = 2\n",
@@ -167,9 +167,10 @@ IN_PRINTER = {
         VIRTUAL.replace("virtual", "bamboo"),
         ', line 2: kind: expected "octoprint" or "moonraker" or "bambu" or "virtual"; found "bamboo" — did you mean bambu?',
     ),
-    "a slicer of a later version": (
-        VIRTUAL + 'slicer = "orcaslicer"\n',
-        ', line 4: slicer: expected "prusaslicer" or "curaengine"; found "orcaslicer", which is not in this version',
+    "a slicer that is none": (
+        VIRTUAL + 'slicer = "orcaslicers"\n',
+        ', line 4: slicer: expected "prusaslicer" or "curaengine" or "orcaslicer" or "bambustudio"; '
+        'found "orcaslicers" — did you mean orcaslicer?',
     ),
     "a bed that does what": (
         VIRTUAL + 'bed_clearing = "auto"\n',

@@ -20,9 +20,10 @@ from agent.domain.order import Order, State
 from agent.domain.printer import BedState
 from agent.domain.question import NewQuestion, Step
 from agent.ledger import tables
-from agent.ledger.database import open_database, sqlite_url
+from agent.ledger.database import open_database
 from agent.ledger.files import DiskStore
 from agent.ledger.migrations.upgrade import head
+from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove, Stale
 from tests.workflow.workshop import make_offer
@@ -56,6 +57,19 @@ def test_the_schema_the_code_names_is_the_newest_migration_and_makes_the_tables_
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
     engine.dispose()
+
+
+def test_a_ledger_of_the_first_release_is_taken_over_with_all_its_orders(tmp_path: Path) -> None:
+    with SqlLedger(sqlite_url(tmp_path)) as ledger:
+        order = new_order(ledger)
+    older = sqlite3.connect(tmp_path / "ledger.sqlite3")
+    older.execute("DROP TABLE print_times")
+    older.execute("UPDATE alembic_version SET version_num = '0001'")
+    older.commit()
+    older.close()
+    with SqlLedger(sqlite_url(tmp_path)) as ledger:
+        assert ledger.order(order.id) == order
+        assert ledger.print_times("mk3s", "test", "fake 1", 20) == []
 
 
 def test_an_offer_becomes_one_order_however_often_it_is_seen(ledger: SqlLedger) -> None:
@@ -195,7 +209,7 @@ def test_what_was_committed_is_there_after_sigkill(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from agent.ledger.database import sqlite_url\n"
+        "from agent.ledger.places import sqlite_url\n"
         "from agent.ledger.sql_ledger import SqlLedger\n"
         "from agent.domain.printer import BedState\n"
         "with SqlLedger(sqlite_url(Path(sys.argv[1]))) as ledger:\n"

@@ -16,8 +16,8 @@ from agent.domain.offer import Agreement
 from agent.domain.order import Order, State
 from agent.domain.printer import BedState
 from agent.domain.question import NewQuestion, Question, Step
-from agent.ledger.database import sqlite_url
 from agent.ledger.files import DiskStore
+from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.answers import LARGEST_PHOTO_BYTES, LONGEST_NOTE, Answers, is_person, job_on
 from agent.ports.ledger import OrderMove, Stale

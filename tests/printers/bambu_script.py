@@ -17,7 +17,8 @@ from tests.printers.bambu_peers import CODE, HOST, SERIAL, FtpScript, authority,
 from tests.printers.benches import LOOK_S, facts
 from tests.rigs.mosquitto import Mosquitto
 
-GCODE = "; printer_model = P1S\n; filament_type = PLA\nG4 P50\n"
+ACCOUNT = "; estimated printing time (normal mode) = 1m 5s\n; filament used [g] = 1.20\n"
+GCODE = f"; printer_model = P1S\n; filament_type = PLA\n{ACCOUNT}G4 P50\n"
 IDLE = {"gcode_state": "IDLE", "subtask_name": "", "subtask_id": "0", "print_error": 0, "hms": [], "mc_percent": 0}
 NO_DEVELOPER_MODE = {"attr": 83887360, "code": 65543}
 

@@ -13,7 +13,7 @@ from agent.ports.printer import Camera, ForgetsItsJobs, Heats, MaterialSlots
 from agent.printers.bambu import conversation, starting
 from agent.printers.bambu.printer import BambuPrinter
 from tests.printers.bambu_peers import CODE, SERIAL
-from tests.printers.bambu_script import NO_DEVELOPER_MODE, ScriptedBench, heard, job, until
+from tests.printers.bambu_script import ACCOUNT, NO_DEVELOPER_MODE, ScriptedBench, heard, job, until
 from tests.printers.benches import facts
 
 pytestmark = pytest.mark.slow
@@ -201,7 +201,7 @@ async def test_gcode_of_another_machine_is_not_sent(entered: ScriptedBench) -> N
 
 async def test_an_upload_that_is_cancelled_leaves_nothing(entered: ScriptedBench) -> None:
     entered.files.breaks_after = None
-    entered.gcode.write_text("; printer_model = P1S\n" + "".join(f"G1 X{n * 7919 % 997}\n" for n in range(400_000)))
+    entered.gcode.write_text("; printer_model = P1S\n" + ACCOUNT + "".join(f"G1 X{n * 7919 % 997}\n" for n in range(400_000)))
     entered.files.began.clear()
     upload = asyncio.create_task(entered.printer.upload(entered.gcode, "other-1-1-0123abcd.gcode"))
     await asyncio.to_thread(entered.files.began.wait, 10)

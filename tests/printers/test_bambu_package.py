@@ -1,6 +1,7 @@
 """G-code in a Bambu container: only of the right model, byte for byte, in flat memory, and readable by its first bytes."""
 
 import hashlib
+import io
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from agent.domain.errors import NeedsOperator, Refused
 from agent.domain.printer import LoadedMaterial, MaterialSlot
 from agent.domain.values import Color
 from agent.printers.bambu.commands import Spool
-from agent.printers.bambu.package import HEAD_BYTES, Filament, filament_in, packed, read_notes, require_model
+from agent.printers.bambu.package import HEAD_BYTES, Filament, filament_in, packed, read_notes, require_account, require_model
 from agent.printers.bambu.spools import spool_for
 from agent.sandbox import models
 from tests.slicers.bench import Bench, work
@@ -64,6 +65,44 @@ def test_any_other_machine_is_refused(tmp_path: Path, says: str) -> None:
         require_model(read_notes(written(tmp_path, P1S.replace("= P1S", f"= {says}"))), "P1S")
     assert refused.value.code == "other_machine"
     assert "printer_model = P1S" in refused.value.hint
+
+
+BAMBU_HEAD = """; HEADER_BLOCK_START
+; model printing time: 10m 3s; total estimated time: 16m 30s
+; total filament length [mm] : 1218.21
+; total filament weight [g] : 3.63
+; HEADER_BLOCK_END
+"""
+
+
+def test_what_bambu_studio_notes_in_its_head(tmp_path: Path) -> None:
+    notes = read_notes(written(tmp_path, BAMBU_HEAD + "G28\nG1 X1 E1\n"))
+    assert (notes.seconds, notes.grams, notes.metres) == (990, 3.63, 1.21821)
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [("; estimated printing time (normal mode)", "its printing time"), ("; filament used [g]", "the filament it takes")],
+)
+def test_gcode_that_does_not_tell_what_the_printer_is_to_show(tmp_path: Path, line: str, missing: str) -> None:
+    require_account(read_notes(written(tmp_path)))
+    with pytest.raises(Refused, match=missing):
+        require_account(read_notes(written(tmp_path, P1S.replace(line, "; something else"))))
+
+
+def test_a_disk_that_does_not_keep_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(io.BytesIO):
+        """Once the zip is complete, one byte of the G-code is another."""
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            if whence and self.getvalue().startswith(b"PK"):
+                self.getbuffer()[self.getvalue().index(b"plate_1.gcode") + 40] ^= 1
+            return super().seek(offset, whence)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_how: Forgetful())
+    gcode = written(tmp_path)
+    with pytest.raises(NeedsOperator, match="package"), packed(gcode, read_notes(gcode), "P1S", tmp_path):
+        pass
 
 
 def test_a_file_without_notes_is_refused(tmp_path: Path) -> None:

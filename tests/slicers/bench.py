@@ -121,3 +121,9 @@ def unproved(plate: SlicedPlate) -> set[str]:
 def found(plate: SlicedPlate, check: str) -> str:
     """What the proof found where it looked for that."""
     return next(line.found for line in plate.proof if line.check == check)
+
+
+def mutant_row(slicer: str, name: str, account: set[str], moves: set[str]) -> str:
+    """A line of the table of mutants: what was changed, what the proof says, and what it says where the slicer lies about its settings."""
+    by_moves = ", ".join(sorted(moves)) or "only the slicer's account tells"
+    return f"mutant  {slicer:11}  {name:20}  caught: {', '.join(sorted(account))}  |  by the moves alone: {by_moves}"

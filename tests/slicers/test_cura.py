@@ -10,10 +10,11 @@ from agent.domain.offer import Supports
 from agent.sandbox import models
 from agent.slicers.cura.engine import CuraEngine
 from agent.slicers.cura.settings import cura_settings
+from agent.slicers.placing import place
 from agent.slicers.plate_slicer import PlateSlicer
-from agent.slicers.plates import place
 from agent.slicers.proof import prove
-from tests.slicers.bench import CUBE, CURA_DEFINITIONS, LIBRARY, Bench, T, found, script, unproved, work
+from tests.conftest import FIGURES, Tell
+from tests.slicers.bench import CUBE, CURA_DEFINITIONS, LIBRARY, Bench, T, found, mutant_row, script, unproved, work
 
 FOR_IT = [profile for profile in map(LIBRARY.profile, LIBRARY.names()) if "curaengine" in profile.slicers]
 MADE = [
@@ -115,7 +116,7 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-async def test_a_setting_changed_behind_the_engines_back(bench: Bench, tmp_path: Path, name: str) -> None:
+async def test_a_setting_changed_behind_the_engines_back(bench: Bench, tmp_path: Path, name: str, record_property: Tell) -> None:
     mutation = MUTATIONS[name]
     setting = f"-s '{mutation.setting}'"  # for everything, and for the extruder
     body = f"""n=$#; i=0
@@ -141,6 +142,7 @@ exec CuraEngine "$@" """
     (placed,) = place(ordered.parts, profile)
     lines = prove(bench.facts(mutant), lying, placed, ordered.parts, ordered.settings, profile)
     assert {line.check for line in lines if not line.ok} >= mutation.moves
+    record_property(FIGURES, mutant_row("CuraEngine", name, unproved(mutant), mutation.moves))
 
 
 # --- it answers 0 to failures ----------------------------------------------------------------------------------------------

@@ -1,117 +1,27 @@
-"""Where copies stand, and the 3MF that says so."""
+"""The 3MF that tells the slicer where copies stand."""
 
 import json
-import math
 import struct
 import subprocess
 import sys
-import time
 import zipfile
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.domain.errors import Refused
-from agent.domain.plate import Part
 from agent.sandbox import models
 from agent.sandbox.models import Mesh
-from agent.slicers.plates import EDGE_MM, GAP_MM, Placed, object_name, place, with_item_ids, write_3mf
-from agent.slicers.profiles import Profile, ProfileLibrary, default_profiles_dir
+from agent.slicers.placing import place
+from agent.slicers.plates import Placed, object_name, with_item_ids, write_3mf
+from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
+from tests.slicers.test_placing import box, part
 
 MK3S = ProfileLibrary(default_profiles_dir()).profile("prusa-mk3s")
-CENTRED = replace(MK3S, machine=MK3S.machine | {"bed_shape": "-110x-90,110x-90,110x90,-110x90"})
 CORE = "{http://schemas.microsoft.com/3dmanufacturing/core/2015/02}"
-TINY = 1e-6
-
-
-def part(item_id: str, width: float, depth: float, quantity: int = 1, height: float = 10) -> Part:
-    return Part(item_id=item_id, mesh_sha256="0" * 64, quantity=quantity, size_mm=(width, depth, height), volume_mm3=1)
-
-
-sides = st.floats(0.5, 198)
-orders = st.lists(st.tuples(sides, sides, st.integers(1, 12)), min_size=1, max_size=6).map(
-    lambda sizes: [part(f"item-{n}", *size) for n, size in enumerate(sizes)]
-)
-
-
-def box(copy: Placed, parts: Sequence[Part]) -> tuple[float, float, float, float]:
-    x, y, _ = next(part.size_mm for part in parts if part.item_id == copy.item_id)
-    cos, sin = abs(math.cos(math.radians(copy.turned_deg))), abs(math.sin(math.radians(copy.turned_deg)))
-    width, depth = x * cos + y * sin, x * sin + y * cos
-    return copy.x_mm - width / 2, copy.y_mm - depth / 2, copy.x_mm + width / 2, copy.y_mm + depth / 2
-
-
-def apart(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3])
-
-
-# --- placing -----------------------------------------------------------------------------------------------------------
-@settings(max_examples=150, deadline=None)
-@given(parts=orders, profile=st.sampled_from([MK3S, CENTRED]))
-def test_copies_keep_their_distance_and_stay_on_the_bed(parts: list[Part], profile: Profile) -> None:
-    if profile is CENTRED:
-        parts = [part for part in parts if max(part.size_mm[:2]) <= 168]
-    for plate in place(parts, profile):
-        boxes = [box(copy, parts) for copy in plate]
-        assert plate
-        assert all(apart(a, b) >= GAP_MM - TINY for a, b in combinations(boxes, 2))
-        assert min(low for low, _, _, _ in boxes) >= profile.bed_x_mm[0] + EDGE_MM - TINY
-        assert max(high for _, _, high, _ in boxes) <= profile.bed_x_mm[1] - EDGE_MM + TINY
-        assert min(low for _, low, _, _ in boxes) >= profile.bed_y_mm[0] + EDGE_MM - TINY
-        assert max(high for _, _, _, high in boxes) <= profile.bed_y_mm[1] - EDGE_MM + TINY
-
-
-@settings(max_examples=100, deadline=None)
-@given(parts=orders, order=st.randoms())
-def test_every_copy_has_one_place_that_does_not_depend_on_the_order_of_items(parts: list[Part], order: object) -> None:
-    plates = place(parts, MK3S)
-    assert Counter(copy.item_id for plate in plates for copy in plate) == {part.item_id: part.quantity for part in parts}
-    order.shuffle(parts)  # type: ignore[attr-defined]
-    assert place(parts, MK3S) == plates
-
-
-@pytest.mark.parametrize(
-    ("parts", "counts"),
-    [
-        ([part("a", 238, 198)], [1]),
-        ([part("a", 238, 198, 3)], [1, 1, 1]),
-        ([part("a", 198, 238)], [1]),
-        ([part("a", 290, 10, 2)], [1, 1]),
-        ([part("a", 116.5, 96.5, 4)], [4]),
-        ([part("a", 116.6, 96.5, 4)], [2, 2]),
-        ([part("a", 20, 20, 72)], [9 * 8]),
-        ([part("a", 20, 20, 73)], [9 * 8, 1]),
-        # The wide one finds no room beside the deep one; the small ones do.
-        ([part("deep", 150, 150), part("wide", 200, 100), part("small", 40, 40, 2)], [3, 1]),
-    ],
-)
-def test_as_few_plates_as_rows_allow(parts: list[Part], counts: list[int]) -> None:
-    assert [len(plate) for plate in place(parts, MK3S)] == counts
-
-
-def test_one_part_stands_in_the_middle() -> None:
-    ((copy,),) = place([part("a", 30, 10)], CENTRED)
-    assert (copy.x_mm, copy.y_mm, copy.turned_deg) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("size", [(238.1, 100, 10), (300, 10, 10), (200, 200, 10), (10, 10, 210.1), (400, 400, 400)])
-def test_what_does_not_fit_is_refused(size: tuple[float, float, float]) -> None:
-    with pytest.raises(Refused, match="238×198×210 mm") as refused:
-        place([part("fits", 5, 5), part("a", size[0], size[1], height=size[2])], MK3S)
-    assert refused.value.code == "does_not_fit"
-
-
-def test_ten_thousand_copies_are_placed_in_a_moment() -> None:
-    began = time.process_time()
-    plates = place([part("a", 150, 150, 10_000)], MK3S)
-    assert len(plates) == 10_000 and time.process_time() - began < 2
 
 
 # --- 3MF ---------------------------------------------------------------------------------------------------------------

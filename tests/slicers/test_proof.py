@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 
 from agent.domain.offer import Supports
 from agent.domain.plate import ProofLine
+from agent.domain.values import Color
 from agent.ports.slicer import SliceWork
 from agent.sandbox import models
 from agent.sandbox.models import Mesh
 from agent.slicers.commands import UNSAFE, refused_commands
 from agent.slicers.gcode import GcodeFacts, read_facts
-from agent.slicers.plates import place
+from agent.slicers.placing import place
 from agent.slicers.proof import prove
-from tests.slicers.bench import Bench, script, told, unproved, work
+from tests.conftest import FIGURES, Tell
+from tests.slicers.bench import Bench, mutant_row, script, told, unproved, work
 
+NAVY = Color(name="navy", hex="#000080")
 CUBE, T = models.cube(10), models.scaled(models.t_shape(), 0.4)
 UNSAFE_LINES = ("M502", "m500 ; save", "N3 M997", "SAVE_CONFIG", "G20", "T1", "M600", "G92.1", "G5 X1 Y1")
 
@@ -62,7 +65,7 @@ def sliced(folder: Path, make: Callable[[Bench], SliceWork]) -> Sliced:
 def plate(tmp_path_factory: pytest.TempPathFactory) -> Sliced:
     """Two cubes and a T, which would need supports."""
     folder = tmp_path_factory.mktemp("plate")
-    return sliced(folder, lambda bench: work(bench.part(CUBE, "cube", 2), bench.part(T, "t"), infill_percent=40))
+    return sliced(folder, lambda bench: work(bench.part(CUBE, "cube", 2), bench.part(T, "t"), infill_percent=40, color=NAVY))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,7 @@ MUTATIONS = {
     "no infill": Mutation("--fill-density 0%", {"infill"}, {"infill in moves"}),
     "pattern": Mutation("--fill-pattern grid", {"infill pattern"}, set()),
     "supports": Mutation("--support-material", {"supports"}, {"support laid"}),
+    "colour": Mutation("--filament-colour '#FF0000'", {"colour"}, set()),
     "material": Mutation("--filament-type PETG", {"material"}, set()),
     "layer height": Mutation("--layer-height 0.25", {"layer height"}, {"layer height in moves"}),
     "nozzle temperature": Mutation("--temperature 225", {"nozzle temperature"}, {"nozzle while printing"}),
@@ -101,13 +105,14 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-async def test_a_setting_changed_behind_the_slicers_back(plate: Sliced, tmp_path: Path, name: str) -> None:
+async def test_a_setting_changed_behind_the_slicers_back(plate: Sliced, tmp_path: Path, name: str, record_property: Tell) -> None:
     mutation = MUTATIONS[name]
     behind = script(tmp_path / "behind", f'exec prusa-slicer "$@" {mutation.options}')
     mutant = await plate.bench.one(plate.work, binary=behind)
     assert unproved(mutant) >= mutation.told
     lying = replace(plate.bench.facts(mutant), config=plate.facts.config)
     assert plate.failed(lying) >= mutation.moves
+    record_property(FIGURES, mutant_row("PrusaSlicer", name, unproved(mutant), mutation.moves))
 
 
 async def test_the_pattern_at_full_infill(bench: Bench, tmp_path: Path) -> None:
@@ -142,10 +147,12 @@ OTHER_PARTS: dict[str, tuple[list[tuple[Mesh, str, int]], set[str]]] = {
 
 
 @pytest.mark.parametrize("name", OTHER_PARTS)
-async def test_other_parts_than_ordered(plate: Sliced, name: str) -> None:
+async def test_other_parts_than_ordered(plate: Sliced, name: str, record_property: Tell) -> None:
     parts, failing = OTHER_PARTS[name]
     other = plate.work.model_copy(update={"parts": [plate.bench.part(*part) for part in parts]})
-    assert plate.failed(plate.bench.facts(await plate.bench.one(other))) >= failing
+    failed = plate.failed(plate.bench.facts(await plate.bench.one(other)))
+    assert failed >= failing
+    record_property(FIGURES, mutant_row("PrusaSlicer", name, failed, failing))
 
 
 def test_a_long_part_that_is_not_turned_as_it_was_placed(tmp_path: Path) -> None:
@@ -190,11 +197,13 @@ def test_an_unsafe_command_is_caught_however_it_is_written(small: Sliced, code: 
 
 
 @pytest.mark.parametrize(("code", "where"), [*product(UNSAFE_LINES, (0.02, 0.5, 0.999)), ("G2 X10 Y10 I5 J5 E1", 0.5)])
-def test_an_unsafe_line_anywhere_in_the_file_is_never_proved(small: Sliced, code: str, where: float) -> None:
+def test_an_unsafe_line_anywhere_in_the_file_is_never_proved(small: Sliced, code: str, where: float, record_property: Tell) -> None:
     end = small.gcode.index(b"; filament used")
     lines = small.gcode[:end].splitlines(keepends=True)
     lines.insert(int(len(lines) * where), code.encode() + b"\n")
-    assert "safe commands only" in small.failed(small.read(b"".join(lines) + small.gcode[end:]))
+    failed = small.failed(small.read(b"".join(lines) + small.gcode[end:]))
+    assert "safe commands only" in failed
+    record_property(FIGURES, mutant_row("any", f"{code} at {where:.0%}", failed, {"safe commands only"}))
 
 
 def test_an_arc_in_the_start_code_is_no_part_of_the_print(small: Sliced) -> None:

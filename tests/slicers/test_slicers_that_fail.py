@@ -15,8 +15,8 @@ from agent.domain.errors import AgentError, NeedsOperator, Refused
 from agent.domain.offer import Supports
 from agent.ports.slicer import SliceWork
 from agent.sandbox import models
+from agent.slicers.placing import place
 from agent.slicers.plate_slicer import PlateSlicer
-from agent.slicers.plates import place
 from agent.slicers.proof import prove
 from agent.slicers.prusaslicer import PrusaSlicer
 from tests.slicers.bench import Bench, script, told, unproved, work
@@ -248,5 +248,5 @@ async def test_large_files_are_read_and_written_by_processes_of_their_own(bench:
     assert plate.failed_proof() == []
     profile = bench.profiles.profile("prusa-mk3s")
     assert plate.proof == prove(
-        bench.facts(plate), told(profile, two.settings), *place(two.parts, profile), two.parts, two.settings, profile
+        bench.facts(plate), told(profile, two.settings), *place(two.parts, profile, supports=True), two.parts, two.settings, profile
     )

@@ -15,8 +15,8 @@ from agent.domain.events import first_broken
 from agent.domain.order import State
 from agent.domain.printer import BedState, PrinterState
 from agent.domain.question import Step
-from agent.ledger.database import sqlite_url
 from agent.ledger.files import DiskStore
+from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.answers import Answers
 from tests.workflow.workshop import Fate, Killed, Outside, Workshop, make_offer

@@ -143,9 +143,9 @@ async def test_an_order_cancelled_under_its_handler_stays_cancelled_and_costs_no
 async def test_no_question_hangs_on_an_order_that_was_cancelled_under_its_handler(shop: Workshop) -> None:
     shop.meshes.verdict, inspect = Verdict.HOLD, shop.meshes.inspect
 
-    async def cancelled_meanwhile(sha256: str, name: str) -> MeshReport:
+    async def cancelled_meanwhile(sha256: str, name: str, alone: bool = False) -> MeshReport:
         await marketplace_cancels(shop)
-        return await inspect(sha256, name)
+        return await inspect(sha256, name, alone)
 
     shop.meshes.inspect = cancelled_meanwhile  # type: ignore[method-assign]
     await receive(shop, files_before_accept=False)

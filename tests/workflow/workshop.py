@@ -6,7 +6,7 @@ over the same outside, then count what the outside saw.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from agent.domain.errors import Refused, Transient, Unsound
-from agent.domain.mesh import MeshReport, Verdict
+from agent.domain.mesh import MeshReport, Pose, Verdict
 from agent.domain.offer import (
     Agreement,
     Attestation,
@@ -31,12 +31,14 @@ from agent.domain.offer import (
 from agent.domain.plate import ProofLine, SlicedPlate
 from agent.domain.printer import LoadedMaterial, PrinterFacts, PrinterObservation, PrinterState, away
 from agent.domain.values import Color, Money
-from agent.ledger.database import sqlite_url
+from agent.ledger.database import utc_now
 from agent.ledger.files import DiskStore
+from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.notifier import Notice
 from agent.ports.slicer import Progress, SliceWork
 from agent.workflow.acceptance import Policy
+from agent.workflow.poses import Orient
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Pace, Shop
 
@@ -325,7 +327,7 @@ class FakeMeshes:
 
     def warm(self) -> None: ...
 
-    async def inspect(self, sha256: str, name: str) -> MeshReport:  # noqa: ARG002 (the port's)
+    async def inspect(self, sha256: str, name: str, alone: bool = False) -> MeshReport:  # noqa: ARG002 (the port's)
         canonical = "" if self.verdict is Verdict.REJECT else self._store.put(self._store.path(sha256).read_bytes())
         return MeshReport(
             sha256=sha256,
@@ -336,6 +338,9 @@ class FakeMeshes:
             shells=1,
             canonical_sha256=canonical,
         )
+
+    async def turned(self, mesh_sha256: str, pose: Pose) -> Pose | None:
+        return pose.model_copy(update={"mesh_sha256": self._store.put(f"{mesh_sha256} {pose.turn}".encode())})
 
     async def pictures(self, mesh_sha256: str) -> dict[str, str]:
         return {"isometric": self._store.put(f"a picture of {mesh_sha256}".encode())}
@@ -356,8 +361,8 @@ class Inbox:
 class MortalLedger(SqlLedger):
     """The real ledger; the agent may die right before or right after any of its commits."""
 
-    def __init__(self, url: str, fate: Fate) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, fate: Fate, now: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(url, now)
         self.fate = fate
 
 
@@ -430,11 +435,13 @@ class Workshop:
         policy: Policy | None = None,
         pace: Pace = FAST,
         clears_its_own_bed: bool = False,
+        orient: Orient = Orient.PROPOSE,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.outside, self.fate = outside, fate or Fate()
         self.store = DiskStore(outside.folder / "files")
         self.store.open()
-        self.ledger = MortalLedger(sqlite_url(outside.folder), Fate())
+        self.ledger = MortalLedger(sqlite_url(outside.folder), Fate(), now)
         self.inbox = Inbox()
         self.slicer = FakeSlicer(self.store)
         self.meshes = FakeMeshes(self.store)
@@ -449,11 +456,12 @@ class Workshop:
             meshes=self.meshes,
             notifier=self.inbox,
             policy=policy or Policy(),
-            now=lambda: datetime.now(UTC),
+            now=now,
             local_now=datetime.now,
             largest_file_bytes=1_000_000,
             slicing=asyncio.Semaphore(1),
             pace=pace,
+            orient=orient,
         )
         self.reconciler = Reconciler(self.shop)
 
@@ -469,10 +477,10 @@ class Workshop:
         """What the intake does: every open offer the ledger does not know yet becomes an order."""
         for offer in self.outside.market.offers.values():
             if offer.state is OfferState.OPEN:
-                self.ledger.add_offer("market", offer, datetime.now(UTC) + timedelta(seconds=offer.accept_within_s))
+                self.ledger.add_offer("market", offer, self.shop.now() + timedelta(seconds=offer.accept_within_s))
 
     async def settle(self, rounds: int = 12) -> None:
         """Let every due order go on until nothing changes, or the rounds are used up."""
         for _ in range(rounds):
-            for order_id in self.ledger.due(datetime.now(UTC), 100):
+            for order_id in self.ledger.due(self.shop.now(), 100):
                 await self.reconciler.reconcile(order_id)

@@ -5,6 +5,7 @@ Only G-code that says of itself that it was made for the very model is packed.
 """
 
 import contextlib
+import errno
 import hashlib
 import re
 import tempfile
@@ -33,6 +34,7 @@ _TIME = re.compile(r"(\d{1,6})([dhms])")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _MAKER = "bambu lab"
 _SLICE_INFO = "Metadata/slice_info.config"
+_GCODE, _MD5 = "Metadata/plate_1.gcode", "Metadata/plate_1.gcode.md5"
 _FILAMENT = re.compile(rb"<filament [^>]*?type=\"([^\"]*)\" color=\"([^\"]*)\"")
 _LOCAL_HEADER = 30
 
@@ -73,9 +75,9 @@ def read_notes(gcode: Path) -> GcodeNotes:
         models=frozenset(_plain(model) for model in notes.get("printer_model", []) if model),
         filament=Filament(_first(notes, "filament_type"), _hex(_first(notes, "filament_colour"))),
         nozzle_mm=_number(_first(notes, "nozzle_diameter")),
-        seconds=_duration(_first(notes, "estimated printing time (normal mode)")),
-        grams=_number(_first(notes, "filament used [g]")),
-        metres=_number(_first(notes, "filament used [mm]")) / 1000,
+        seconds=_duration(_first(notes, "estimated printing time (normal mode)") or _bambu_time(notes)),
+        grams=_number(_first(notes, "filament used [g]") or _first(notes, "total filament weight [g]")),
+        metres=_number(_first(notes, "filament used [mm]") or _first(notes, "total filament length [mm]")) / 1000,
         loads_from_ams=_FROM_AMS.search(edges[0]) is not None,
     )
 
@@ -92,6 +94,17 @@ def require_model(notes: GcodeNotes, model: str) -> None:
     )
 
 
+def require_account(notes: GcodeNotes) -> None:
+    """Refused (no_account) where the printer would show a print of no time or no weight: such G-code is not what a slicer wrote."""
+    missing = [what for what, told in (("its printing time", notes.seconds), ("the filament it takes", notes.grams)) if not told]
+    if missing:
+        raise Refused(
+            f"This G-code does not tell {' and '.join(missing)}.",
+            hint="Slice it with a profile whose filament has a density, and leave the slicer's comments in.",
+            code="no_account",
+        )
+
+
 @contextlib.contextmanager
 def packed(gcode: Path, notes: GcodeNotes, model: str, work_dir: Path | None) -> Iterator[tuple[IO[bytes], int]]:
     """The package, open at its beginning, and its size. On disk, without a name, and gone afterwards."""
@@ -101,6 +114,7 @@ def packed(gcode: Path, notes: GcodeNotes, model: str, work_dir: Path | None) ->
                 work_dir.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(tempfile.TemporaryFile(dir=work_dir, prefix="bambu-"))
             _write(file, gcode, notes, model)
+            _require_whole(file)
             size = file.seek(0, 2)
             file.seek(0)
         except OSError as error:
@@ -110,7 +124,11 @@ def packed(gcode: Path, notes: GcodeNotes, model: str, work_dir: Path | None) ->
 
 def _no_room(error: OSError) -> AgentError:
     what = error.strerror or type(error).__name__
-    return NeedsOperator(f"The package for the printer cannot be written: {what}.", hint="Make room on the disk.", code="disk_full")
+    return NeedsOperator(
+        f"The package for the printer cannot be written: {what}.",
+        hint="Make room on the disk; if there is some, is the disk sound?",
+        code="disk_full",
+    )
 
 
 def _write(file: IO[bytes], gcode: Path, notes: GcodeNotes, model: str) -> None:
@@ -119,11 +137,31 @@ def _write(file: IO[bytes], gcode: Path, notes: GcodeNotes, model: str) -> None:
         package.writestr(_SLICE_INFO, _slice_info(notes, model), zipfile.ZIP_STORED)
         for member, content in _FIXED.items():
             package.writestr(member, content)
-        with gcode.open("rb") as source, package.open("Metadata/plate_1.gcode", "w") as target:
+        with gcode.open("rb") as source, package.open(_GCODE, "w") as target:
             while piece := source.read(_PIECE):
                 digest.update(piece)
                 target.write(piece)
-        package.writestr("Metadata/plate_1.gcode.md5", digest.hexdigest().upper())
+        package.writestr(_MD5, digest.hexdigest().upper())
+
+
+def _require_whole(file: IO[bytes]) -> None:
+    """Read back as the printer will: every member there, each with the sum of the zip, the G-code with the md5 beside it. OSError else."""
+    try:
+        with zipfile.ZipFile(file) as package:
+            missing = {_SLICE_INFO, _GCODE, _MD5, *_FIXED} - set(package.namelist())
+            whole = not missing and package.read(_MD5).decode() == _md5(package)
+    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError):
+        whole = False
+    if not whole:
+        raise OSError(errno.EIO, "what is read back is not what was written")
+
+
+def _md5(package: zipfile.ZipFile) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with package.open(_GCODE) as gcode:
+        while piece := gcode.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest().upper()
 
 
 def filament_in(head: bytes) -> Filament | None:
@@ -208,6 +246,11 @@ def _plain(model: str) -> str:
 def _first(notes: dict[str, list[str]], key: str) -> str:
     """Of several extruders the first. A later note wins: PrusaSlicer's own stand at the end, start code may hold anything."""
     return notes.get(key, [""])[-1].split(";")[0].split(",")[0].strip().strip('"')
+
+
+def _bambu_time(notes: dict[str, list[str]]) -> str:
+    """Of `; model printing time: 10m 3s; total estimated time: 16m 30s`, which Bambu Studio and OrcaSlicer write into the head."""
+    return notes.get("model printing time", [""])[-1].rpartition("total estimated time:")[2]
 
 
 def _number(value: str) -> float:

@@ -22,7 +22,7 @@ from agent.printers.bambu.commands import Command
 from agent.printers.bambu.conversation import Conversation
 from agent.printers.bambu.ftps import ANSWER_S, PrinterFiles, sending_s
 from agent.printers.bambu.jobs import Jobs
-from agent.printers.bambu.package import ENDING, HEAD_BYTES, Filament, filament_in, packed, read_notes, require_model
+from agent.printers.bambu.package import ENDING, HEAD_BYTES, Filament, filament_in, packed, read_notes, require_account, require_model
 from agent.printers.bambu.report import AT_WORK, PREPARING, RESTING, Report
 from agent.printers.bambu.spools import spool_for
 from agent.printers.bambu.starting import Start, no_developer_mode, not_sent, refusal
@@ -120,6 +120,7 @@ class BambuPrinter:
         name = names.safe(remote_name)
         notes = read_notes(gcode)
         require_model(notes, self._access.model)
+        require_account(notes)
         report = await self._report()
         if report.name == name and report.state in AT_WORK:
             raise Refused(f"{self._facts.name} prints {name} now.", hint="A file at work is not replaced.", code="conflict")

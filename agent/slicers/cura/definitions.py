@@ -32,10 +32,10 @@ class Setting:
 
 
 class Definitions:
-    """The files of one folder that holds `definitions/` and `extruders/`."""
+    """The files of one folder that holds `definitions/` and `extruders/`. `own`: one more that may lie elsewhere, and goes before them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, own: Path | None = None) -> None:
+        self._folder, self._own = folder, own
 
     def settings(self, name: str = ROOT) -> dict[str, Setting]:
         """All settings of a machine, those inherited and its first extruder's included. ConfigError: no such file, or none of Cura's."""
@@ -61,6 +61,8 @@ class Definitions:
         return chain
 
     def _read(self, name: str) -> dict[str, Any]:
+        if self._own is not None and self._own.name == f"{name}.def.json":
+            return _parsed(self._own)
         for folder in _FOLDERS:
             path = self._folder / folder / f"{name}.def.json"
             if "/" not in name and path.is_file():
@@ -151,7 +153,7 @@ def _typed(key: str, kind: str, value: Any) -> Value:
                 return float(value)
             case "bool":
                 return value.strip().lower() in ("true", "1") if isinstance(value, str) else bool(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadFormula(f"{key} = {value!r} is no {kind}") from error
     return json.dumps(value) if isinstance(value, list | dict) else str(value)
 

@@ -106,12 +106,13 @@ class CuraEngine:
         return command
 
     def _resolved(self, plate: Plate) -> tuple[Mapping[str, Setting], dict[str, Value]]:
-        settings = Definitions(self._definitions_folder()).settings()
+        settings = Definitions(self.definitions_folder()).settings()
         profile = plate.profile
         given = cura_settings(profile.flat(plate.settings), profile.cura, plate.height_mm, profile.folder)
         return settings, resolved(settings, given)
 
-    def _definitions_folder(self) -> Path:
+    def definitions_folder(self) -> Path:
+        """The configured one, or the first of the usual places that has them. NeedsOperator (no_definitions) where none has."""
         folders = [self._folder] if self._folder is not None else list(map(Path, _PLACES))
         for folder in folders:
             if (folder / "definitions" / "fdmprinter.def.json").is_file():
@@ -121,7 +122,7 @@ class CuraEngine:
         )
 
     def _root_bytes(self) -> bytes:
-        folder = self._definitions_folder() / "definitions"
+        folder = self.definitions_folder() / "definitions"
         return b"".join((folder / f"{name}.def.json").read_bytes() for name in ("fdmprinter", "fdmextruder"))
 
 

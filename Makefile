@@ -18,7 +18,7 @@ check: dev ## layout, types, style
 	.venv/bin/lint-imports
 
 test: dev ## all tests, the ones against real OctoPrint included
-	.venv/bin/pytest -n 3 --dist loadgroup
+	.venv/bin/pytest -n 3 --dist loadgroup --durations 30
 
 test-fast: dev ## the tests that take seconds
 	.venv/bin/pytest -n 2 --dist loadgroup -m "not slow"

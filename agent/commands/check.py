@@ -25,7 +25,7 @@ from agent.wire.clock import is_synchronised
 from agent.wiring import build_marketplace, build_printers, file_store, ledger_url
 
 Level = Literal["ok", "warning", "error"]
-PROVEN_SLICERS = ("PrusaSlicer-2.5", "CuraEngine-4.13")
+PROVEN_SLICERS = ("PrusaSlicer-2.5", "PrusaSlicer-2.9", "CuraEngine-4.13", "CuraEngine-5.0")
 NEVER_RUN = ("OrcaSlicer-", "BambuStudio-")
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
@@ -118,7 +118,7 @@ def _slicer(engine: Engine) -> Iterator[Finding]:
         yield Finding("slicer", "warning", f"{engine.name} was never run by us: it is called as its public sources say", hint)
     elif not version.startswith(PROVEN_SLICERS):
         hint = "What it writes may not prove; orders then go on hold. See docs/slicing.md."
-        yield Finding("slicer", "warning", f"only {' and '.join(PROVEN_SLICERS)} were tried with this agent", hint)
+        yield Finding("slicer", "warning", f"only {', '.join(PROVEN_SLICERS)} were tried with this agent", hint)
 
 
 def _profiles(settings: Settings) -> Iterator[Finding]:

@@ -78,6 +78,8 @@ class GcodeFacts:
     """By feature, as the slicer names it."""
     net_mm: float = 0.0
     """All filament moved once the first layer began, what was pulled back taken off."""
+    before_mm: float = 0.0
+    """Likewise before it began: the line that primes the nozzle."""
     bodies: dict[str, list[Box]] = field(default_factory=dict)
     """Object name -> the box of what is laid of each copy, supports left out. A copy that is only named is none."""
     nozzle_c: list[float] = field(default_factory=list)
@@ -169,6 +171,8 @@ class Reader:
             e, self.e = e - self.e, e
         if self.started:
             self.facts.net_mm += e
+        else:
+            self.facts.before_mm += e
         return e
 
     # --- comments -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from agent.slicers.gcode import Box, GcodeFacts
 from agent.slicers.plates import Placed, object_name, with_item_ids
 from agent.slicers.profiles import Flat, Profile
 
-RULES = "4"
+RULES = "5"
 """Goes into the slicer's key: a plate that older rules proved is proved again."""
 
 _UNEVEN_PATTERNS = ("adaptivecubic", "supportcubic", "lightning")
@@ -205,8 +205,10 @@ def _filament(facts: GcodeFacts, volume_mm3: float, settings: PrintSettings, fla
     yield _line("volume of the parts", f"{least:.0f}…{most:.0f} mm³", f"{walls + infill:.0f} mm³", least <= walls + infill <= most)
     pulled_back = sum(float(mm) for mm in _PULLED_BACK.findall(flat.get("end_gcode", "")))  # the slicer's own count leaves it out
     slack = 2 * _number(flat.get("retract_length", "2")) + pulled_back + 1 + 0.002 * facts.filament_mm
-    agrees = facts.filament_mm > 0 and abs(facts.net_mm - facts.filament_mm) <= slack
-    yield _line("filament in moves", f"{facts.filament_mm:.0f} ± {slack:.0f} mm", f"{facts.net_mm:.0f} mm", agrees)
+    # PrusaSlicer 2.9 counts what its start code primes the nozzle with, 2.5 does not.
+    moved = min(facts.net_mm, facts.net_mm + facts.before_mm, key=lambda mm: abs(mm - facts.filament_mm))
+    agrees = facts.filament_mm > 0 and abs(moved - facts.filament_mm) <= slack
+    yield _line("filament in moves", f"{facts.filament_mm:.0f} ± {slack:.0f} mm", f"{moved:.0f} mm", agrees)
     if settings.infill_percent == 0:
         yield _line("infill laid", "none", f"{infill:.0f} mm³", infill <= 0)
     else:

@@ -1,4 +1,4 @@
-"""PrusaSlicer from the command line (seen with 2.5.0 of Debian 12).
+"""PrusaSlicer from the command line (seen with 2.5.0 of Debian 12, and by hand with 2.9.2 of Debian 13).
 
 It runs with an empty data folder, on a 3MF we placed and a flat profile we wrote.
 """
@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.domain.errors import NeedsOperator
 from agent.domain.plate import PrintSettings
@@ -15,7 +17,7 @@ from agent.ports.slicer import Progress
 from agent.slicers.endings import check_ended
 from agent.slicers.engine import Made, Plate, environment
 from agent.slicers.plates import with_item_ids
-from agent.slicers.profiles import Profile, as_ini, fingerprint
+from agent.slicers.profiles import Flat, Profile, as_ini, fingerprint
 from agent.slicers.written import write_plate
 from agent.wire.child import run
 
@@ -38,8 +40,19 @@ _WARNING = "print warning: "
 _EXPORTED = "Slicing result exported"
 _BINARIES = ("prusa-slicer", "PrusaSlicer")
 
+_WORDS_FOR = {"0": ("disabled",), "1": ("enabled", "octoprint")}
+"""What became of switches in later versions: gcode_label_objects and ensure_vertical_shell_thickness take words since 2.6 and 2.9."""
+_CHOICES = re.compile(r"^--([a-z0-9-]+)\s.*?\(([a-z0-9_]+(?:,\s+[a-z0-9_]+)+);\s+default", re.DOTALL)
+
 _Program = tuple[str, int, int]
 """Path, time of change and size: another program under the same name is seen."""
+
+
+class _About(NamedTuple):
+    """What a program says of itself. `choices`: the words that an option takes, by its key, where it takes only some."""
+
+    version: str
+    choices: Mapping[str, Collection[str]]
 
 
 class PrusaSlicer:
@@ -49,7 +62,7 @@ class PrusaSlicer:
 
     def __init__(self, binary: str = "") -> None:
         self._binary = binary
-        self._known: tuple[_Program, str] | None = None
+        self._known: tuple[_Program, _About] | None = None
 
     @property
     def program(self) -> str:
@@ -58,20 +71,23 @@ class PrusaSlicer:
 
     def version(self) -> str:
         """`PrusaSlicer-2.5.0+…`; asked once of each program. NeedsOperator where it is not installed or does not start."""
+        return self._about().version
+
+    def _about(self) -> _About:
         path = shutil.which(self.program)
         if path is None:
             raise NeedsOperator(f"{self.program} is not installed.", hint="Debian: apt-get install prusa-slicer.", code="not_installed")
         stat = Path(path).stat()
         program = (path, stat.st_mtime_ns, stat.st_size)
         if self._known is None or self._known[0] != program:
-            self._known = (program, _version_of(path))
+            self._known = (program, _about(path))
         return self._known[1]
 
     def fingerprint(self, profile: Profile, settings: PrintSettings) -> str:
         return fingerprint(profile.flat(settings))
 
     async def make(self, plate: Plate, progress: Progress | None) -> Made:
-        folder, flat = plate.folder, plate.profile.flat(plate.settings)
+        folder, flat = plate.folder, _in_its_words(plate.profile.flat(plate.settings), self._about().choices)
         await write_plate(plate)
         (folder / "flat.ini").write_text(as_ini(flat))
         said = _Said(progress)
@@ -114,16 +130,25 @@ class _Said:
             self.warnings[-1] = f"{self.warnings[-1]} {with_item_ids(line)}"[:500]
 
 
-def _version_of(path: str) -> str:
-    """There is no --version: the first line of the help names it."""
-    env = environment(Path(tempfile.gettempdir()))
+def _in_its_words(flat: Flat, choices: Mapping[str, Collection[str]]) -> Flat:
+    """Switches as this version writes them, so that its account of its settings can be compared with what it was told."""
+    return {key: _word(value, choices[key]) if key in choices else value for key, value in flat.items()}
+
+
+def _word(value: str, choices: Collection[str]) -> str:
+    return next((word for word in _WORDS_FOR.get(value, ()) if word in choices), value)
+
+
+def _about(path: str) -> _About:
+    """There is no --version: the first line of the help names it. The rest tells which words its options take."""
+    env, argv = environment(Path(tempfile.gettempdir())), [path, "--help", "--help-fff"]
     try:
-        help_text = subprocess.run(
-            [path, "--help"], capture_output=True, text=True, errors="replace", timeout=30, check=False, env=env
-        ).stdout
+        text = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=30, check=False, env=env).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NeedsOperator(f"{path} does not start: {error}.", hint="Try `prusa-slicer --help` by hand.", code="not_installed") from error
-    first = next((line for line in help_text.splitlines() if line.startswith("PrusaSlicer")), "")
+    first = next((line for line in text.splitlines() if line.startswith("PrusaSlicer")), "")
     if not first:
         raise NeedsOperator(f"{path} is not PrusaSlicer.", hint="Set [slicing] prusaslicer to the right program.", code="not_installed")
-    return first.split(" based on")[0].strip()
+    options = filter(None, map(_CHOICES.match, re.split(r"^ (?=--)", text, flags=re.MULTILINE)))
+    choices = {option[1].replace("-", "_"): option[2].replace(",", " ").split() for option in options}
+    return _About(first.split(" based on")[0].strip(), choices)

@@ -20,7 +20,8 @@ from agent.slicers.orca.engine import OrcaEngine
 from agent.slicers.orca.settings import BAMBU, ORCA
 from agent.slicers.placing import place
 from agent.slicers.proof import prove
-from tests.slicers.bench import CUBE, Bench, T, found, script, settings, unproved, work
+from tests.conftest import FIGURES, Tell
+from tests.slicers.bench import CUBE, Bench, T, found, mutant_row, script, settings, unproved, work
 from tests.slicers.orca_bench import fake, with_presets
 
 WRITES = ("orca", "orca-bbl", "bambu")
@@ -140,7 +141,7 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-async def test_a_setting_changed_behind_its_back(bench: Bench, kept: Path, name: str) -> None:
+async def test_a_setting_changed_behind_its_back(bench: Bench, kept: Path, name: str, record_property: Tell) -> None:
     mutation = MUTATIONS[name]
     with_presets(bench)
     engine = fake(bench, kept, changed=mutation.changed)
@@ -160,6 +161,7 @@ async def test_a_setting_changed_behind_its_back(bench: Bench, kept: Path, name:
     (placed,) = place(order.parts, profile)
     lines = prove(bench.facts(mutant), lying, placed, order.parts, order.settings, profile)
     assert {line.check for line in lines if not line.ok} >= mutation.moves
+    record_property(FIGURES, mutant_row("fake Orca", name, unproved(mutant), mutation.moves))
 
 
 @pytest.mark.parametrize("key", ["sparse_infill_density", "enable_support", "layer_height", "filament_type", "wall_loops"])

@@ -240,6 +240,14 @@ def test_a_file_that_is_cut_off_is_never_proved(small: Sliced, share: float) -> 
     assert "complete" in small.failed(small.read(small.gcode[: int(len(small.gcode) * share)]))
 
 
+@pytest.mark.parametrize(("more_mm", "agrees"), [(0, True), (21.5, True), (10, False), (-21.5, False)])
+def test_the_slicers_sum_may_hold_what_primes_the_nozzle(small: Sliced, more_mm: float, agrees: bool) -> None:
+    """2.9 adds it, 2.5 does not: 9 and 12.5 mm with this profile."""
+    says = f"filament used [mm] = {small.facts.filament_mm + more_mm:.2f}"
+    facts = small.read(re.sub(rb"filament used \[mm\] = \S+", says.encode(), small.gcode))
+    assert ("filament in moves" not in small.failed(facts)) == agrees
+
+
 def test_cut_off_at_the_very_end(small: Sliced) -> None:
     for missing in range(1, 40):
         assert "complete" in small.failed(small.read(small.gcode[:-missing])), missing

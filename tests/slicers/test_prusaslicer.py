@@ -288,6 +288,28 @@ async def test_a_warm_slicer_is_not_started_for_a_key_until_it_is_another_progra
     assert slicer.engine.version() == "PrusaSlicer-10.0.0"
 
 
+LATER = """PrusaSlicer-2.9.2 based on Slic3r (with GUI support)
+ --gcode-label-objects
+                     What becomes of labels (as comments, or not
+                     at all). (disabled,
+                     octoprint, firmware; default: disabled)
+ --ensure-vertical-shell-thickness
+                     Near slopes. (disabled, partial, enabled; default: enabled)
+ --perimeters N      Walls (a number). (default: 3)"""
+
+
+async def test_switches_are_told_in_the_words_that_the_program_knows(bench: Bench, tmp_path: Path) -> None:
+    """2.9 turns a 1 into a word of its own, and its account would not be what it was told."""
+    program = script(tmp_path / "later", f"cp flat.ini {tmp_path}/told.ini; exit 1", LATER)
+    with pytest.raises(Refused):
+        await bench.one(work(bench.part(models.cube(3))), binary=program)
+    told = (tmp_path / "told.ini").read_text().splitlines()
+    assert {"gcode_label_objects = octoprint", "ensure_vertical_shell_thickness = enabled", "support_material = 0"} <= set(told)
+    with pytest.raises(Refused):
+        await bench.one(work(bench.part(models.cube(3))), binary=script(tmp_path / "now", f"cp flat.ini {tmp_path}/told.ini; exit 1"))
+    assert "gcode_label_objects = 1" in (tmp_path / "told.ini").read_text().splitlines()
+
+
 async def test_it_is_what_the_workflow_asks_for_and_slices_many_at_once(bench: Bench) -> None:
     slicer: Slicer = bench.slicer()
     plates = await asyncio.gather(*(slicer.slice(work(bench.part(models.cube(mm)))) for mm in (4, 5, 6)))

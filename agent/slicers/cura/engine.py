@@ -1,4 +1,4 @@
-"""CuraEngine from the command line (seen with 4.13 of Debian 12).
+"""CuraEngine from the command line (seen with 4.13 of Debian 12, and by hand with 5.0 of Debian 13).
 
 It places nothing, so each copy is told where it stands; it reads leaf settings only, so all are resolved before; the header it writes
 into the file is a placeholder, so the true one, which it says on its way out, is put there. It also says which settings it holds:

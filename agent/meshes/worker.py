@@ -110,6 +110,7 @@ def _limit(limits: Limits) -> None:
 def _work(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     try:
         if "draw" in request:
+            os.nice(10)  # nobody waits for a picture, and the slicer works meanwhile
             return {"drawn": _drawn(Path(request["draw"]), request["into"], limits)}
         if "turn" in request:
             return _turned(Path(request["turn"]), request["by"], Path(request["output"]), limits)

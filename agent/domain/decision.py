@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from agent.domain.offer import DeclineReason
+from agent.domain.schedule import Forecast
 from agent.domain.values import Value
 
 
@@ -42,7 +43,10 @@ class Quote(Value):
 
 
 class Decision(Value):
-    """The answer with everything it was made from. `printers`: item id -> the printers that can make it. `advice` changed no answer."""
+    """The answer with everything it was made from. `printers`: item id -> the printers that can make it. `advice` changed no answer.
+
+    `forecast`: what it does to the plan, where a plan was made.
+    """
 
     answer: Answer
     rules: list[RuleResult]
@@ -51,3 +55,4 @@ class Decision(Value):
     reason: DeclineReason | None = None
     text: str = ""
     advice: list[str] = []
+    forecast: Forecast | None = None

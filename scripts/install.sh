@@ -74,7 +74,7 @@ has_slicer || { say "PrusaSlicer is about 180 MB to fetch, once"; debian_package
 if [ "${1:-}" = --dev ]; then
     pip_install requirements/dev.lock
     can_build || debian_packages gcc libc6-dev python3-dev
-    debian_packages mosquitto vsftpd cura-engine libusb-dev # the last for Klippy's own build
+    debian_packages mosquitto vsftpd cura-engine libsodium23 libusb-dev # the last two for Moonraker and for Klippy's own build
     scripts/cura-definitions.sh .venvs/cura-definitions
     scripts/klipper-venvs.sh &
     klipper=$!

@@ -92,11 +92,14 @@ def test_gcode_that_does_not_tell_what_the_printer_is_to_show(tmp_path: Path, li
 
 def test_a_disk_that_does_not_keep_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Forgetful(io.BytesIO):
-        """Once the zip is complete, one byte of the G-code is another."""
+        """Once the zip is complete, one byte of the G-code is another. How often zipfile then seeks differs with Python's version."""
+
+        sound = True
 
         def seek(self, offset: int, whence: int = 0) -> int:
-            if whence and self.getvalue().startswith(b"PK"):
+            if whence and self.sound and b"PK\x05\x06" in self.getvalue():
                 self.getbuffer()[self.getvalue().index(b"plate_1.gcode") + 40] ^= 1
+                self.sound = False
             return super().seek(offset, whence)
 
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_how: Forgetful())

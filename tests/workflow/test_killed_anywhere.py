@@ -101,6 +101,7 @@ async def calls_of_a_life(tmp_path: Path, new_ledger: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a life for each point: minutes of work on a machine that has other work
 @pytest.mark.parametrize("ends_while_down", [False, True], ids=["", "print-ends-while-down"])
 async def test_killed_once_at_every_point_of_an_orders_life(tmp_path: Path, new_ledger: Path, *, ends_while_down: bool) -> None:
     calls = await calls_of_a_life(tmp_path, new_ledger)

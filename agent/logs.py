@@ -7,10 +7,15 @@ import logging
 import math
 import re
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+# structlog takes rich along where it finds it, for tracebacks of a kind that we do not show: a tenth of a second for every command.
+sys.modules.setdefault("rich", cast(Any, None))
+import structlog  # noqa: E402 - after that
+from structlog.typing import EventDict, Processor, WrappedLogger  # noqa: E402
+
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
 
 Level = Literal["debug", "info", "warning", "error"]
 

@@ -7,24 +7,25 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
+from agent.commands.bench_start import bench_for
 from agent.commands.options import Command, ConfigSource, config_option, json_option, make_folder, say_json, say_rows
-from agent.commands.workbench import Wish, Workbench, workbench
 from agent.domain.errors import Refused
-from agent.domain.offer import Supports
-from agent.domain.plate import SlicedPlate
-from agent.domain.printer import PrinterFacts
-from agent.ports.slicer import Progress
+
+if TYPE_CHECKING:
+    from agent.commands.workbench import Wish, Workbench
+    from agent.domain.plate import SlicedPlate
+    from agent.domain.printer import PrinterFacts
+    from agent.ports.slicer import Progress
 
 _QUOTED = {"printer", "ok", "reasons", "print_seconds", "filament_g", "plates"}
 _CORRECTED = {"slicer_seconds", "time_told"}
 """Told only where the slicer's time was corrected."""
+SUPPORTS = ("no", "yes", "operator")
+"""As in agent.domain.offer, which is not loaded before the bench is under way."""
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -33,7 +34,7 @@ def _wish_options(command: Command) -> Command:
         click.option("--quantity", default=1, show_default=True, type=click.IntRange(1, 10_000), help="Copies of each model."),
         click.option("--color", default="", help="As the printers' files name it. Left out: whatever is loaded."),
         click.option("--material", default="PLA", show_default=True, help="As the printers' files name it."),
-        click.option("--supports", default="operator", show_default=True, type=click.Choice([value.value for value in Supports])),
+        click.option("--supports", default="operator", show_default=True, type=click.Choice(SUPPORTS)),
         click.option("--infill", default=15, show_default=True, type=click.IntRange(0, 100), help="Percent."),
     ):
         command = option(command)
@@ -49,13 +50,17 @@ def quote(
     files: tuple[Path, ...], config: ConfigSource, infill: int, supports: str, material: str, color: str, quantity: int, as_json: bool
 ) -> None:
     """For each printer: can it make these models, why not, how long, how many grams, how many plates. Exit 1 where none can."""
-    settings, wish = config.settings(), Wish(infill, Supports(supports), material, color, quantity)
 
     async def quotes() -> list[dict[str, Any]]:
-        async with workbench(settings, files) as bench:
+        async with bench_for(config, files) as (settings, bench):
+            # Late: it takes the whole workflow along, and the process that judges models is to start before.
+            from agent.commands.quoting import corrections_of, quoted  # noqa: PLC0415
+
+            wish, corrections = bench.wish(infill, supports, material, color, quantity), corrections_of(settings)
             with _bar(quiet=as_json) as told:
-                found = await asyncio.gather(*(bench.quote(printer, wish, told(printer.name)) for printer in bench.printers))
-        return [quoted.model_dump(include=_QUOTED | (_CORRECTED if quoted.time_told else set())) for quoted in found]
+                asked = (quoted(bench, printer, wish, corrections, told(printer.name)) for printer in bench.printers)
+                found = await asyncio.gather(*asked)
+        return [quote.model_dump(include=_QUOTED | (_CORRECTED if quote.time_told else set())) for quote in found]
 
     rows = asyncio.run(quotes())
     if as_json:
@@ -90,12 +95,11 @@ def slice_(
     as_json: bool,
 ) -> None:
     """Slice, and prove that the G-code is what was asked for. G-code that does not prove is not written. Exit 1 then."""
-    settings, wish = config.settings(), Wish(infill, Supports(supports), material, color, quantity)
-
     make_folder(output, "-o")  # before anything is sliced
 
     async def plates() -> list[dict[str, Any]]:
-        async with workbench(settings, files) as bench:
+        async with bench_for(config, files) as (_, bench):
+            wish = bench.wish(infill, supports, material, color, quantity)
             printers = await _chosen(bench, wish, printer_names)
             with _bar(quiet=as_json) as told:
                 made = await asyncio.gather(*(bench.plates(printer, wish, told(printer.name)) for printer in printers))
@@ -111,20 +115,20 @@ def slice_(
     raise click.exceptions.Exit(0 if all(row["gcode"] for row in rows) else 1)
 
 
-async def _chosen(bench: Workbench, wish: Wish, names: Sequence[str]) -> list[PrinterFacts]:
+async def _chosen(bench: "Workbench", wish: "Wish", names: Sequence[str]) -> list["PrinterFacts"]:
     """The printers of those names, or the first that can make it. Refused with every printer's reasons where none can."""
     if names:
         return [_named(bench.printers, name) for name in dict.fromkeys(names)]
     refusals = []
     for printer in bench.printers:
-        quoted = await bench.quote(printer, wish)
-        if quoted.ok:
+        reasons = await bench.tried(printer, wish)
+        if not reasons:
             return [printer]
-        refusals.append(f"{printer.name}: {'; '.join(quoted.reasons)}")
+        refusals.append(f"{printer.name}: {'; '.join(reasons)}")
     raise Refused("No printer can make this. " + " | ".join(refusals), code="cannot_make")
 
 
-def _named(printers: Sequence[PrinterFacts], name: str) -> PrinterFacts:
+def _named(printers: "Sequence[PrinterFacts]", name: str) -> "PrinterFacts":
     for printer in printers:
         if printer.name == name:
             return printer
@@ -137,7 +141,7 @@ def _stem(files: tuple[Path, ...]) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", files[0].stem).strip("._")[:60] or "plate"
 
 
-def _written(plate: SlicedPlate, bench: Workbench, output: Path, stem: str) -> dict[str, Any]:
+def _written(plate: "SlicedPlate", bench: "Workbench", output: Path, stem: str) -> dict[str, Any]:
     target = output / f"{stem}-plate-{plate.number}.gcode"
     if plate.proved:
         shutil.copyfile(bench.store.path(plate.gcode_sha256), target)
@@ -166,15 +170,20 @@ def _hours(seconds: int) -> str:
 
 
 @contextmanager
-def _bar(*, quiet: bool) -> Iterator[Callable[[str], Progress | None]]:
+def _bar(*, quiet: bool) -> "Iterator[Callable[[str], Progress | None]]":
     """A progress bar a printer, on a terminal only."""
     if quiet or not sys.stderr.isatty():
         yield lambda _name: None
         return
+    # Late: a tenth of a second, and only a person looks at it.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Bar(*columns, transient=True, console=Console(stderr=True)) as bar:
 
-        def told(name: str) -> Progress:
+        def told(name: str) -> "Progress":
             task = bar.add_task(name, total=100)
             return lambda percent, what: bar.update(task, completed=percent, description=f"{name}: {what}")
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from agent.domain.errors import Refused
-from agent.domain.values import one_line
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from agent.config.model import Settings
 
 _PLACES = (Path("config.toml"), Path("/etc/intagly-agent/config.toml"))
@@ -89,7 +88,10 @@ def say_json(document: object) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace"))
 
 
-def table(*columns: str) -> Table:
+def table(*columns: str) -> "Table":
+    # Late, as is all of rich: a twentieth of a second, and many answers are no table.
+    from rich.table import Table  # noqa: PLC0415
+
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
@@ -104,6 +106,8 @@ def say_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], none: st
     made = table(*columns)
     for row in rows:
         made.add_row(*(plain(str(row[column])) for column in columns))
+    from rich.console import Console  # noqa: PLC0415 - late: see `table`
+
     Console().print(made)
 
 
@@ -124,4 +128,7 @@ def make_folder(folder: Path, option: str) -> None:
 
 def shown_path(path: Path) -> str:
     """A name may hold anything."""
+    # Late: it takes pydantic along, and most calls name no path.
+    from agent.domain.values import one_line  # noqa: PLC0415
+
     return one_line(str(path))

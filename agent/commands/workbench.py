@@ -1,32 +1,28 @@
-"""Judging, slicing and quoting models outside of any order: what `quote` and `slice` do, in a folder of their own."""
+"""Judging and slicing models outside of any order: what `quote` and `slice` do, in a folder of their own."""
 
 import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config.model import Settings
-from agent.domain.decision import Quote
 from agent.domain.errors import AgentError, Refused
 from agent.domain.mesh import MeshReport, Verdict
 from agent.domain.offer import Item, Supports
-from agent.domain.plate import Part, SlicedPlate
-from agent.domain.print_time import Correction
+from agent.domain.plate import Part, PrintSettings, SlicedPlate
 from agent.domain.printer import PrinterFacts
 from agent.domain.values import Color
 from agent.ledger.files import DiskStore
-from agent.ledger.places import sqlite_file
 from agent.meshes.inspector import ChildInspector
+from agent.meshes.process import Worker
 from agent.ports.slicer import Progress, Slicer, SliceWork
 from agent.shopfloor import build_slicers, facts_of, mesh_limits, profile_library
-from agent.workflow.acceptance import printer_rules
-from agent.workflow.making import quote as quote_of
-from agent.workflow.making import settings_of
+from agent.slicers.remembered import cache_dir
 from agent.workflow.poses import Orient, laid
-from agent.workflow.times import correction_on
+from agent.workflow.printer_rules import printer_rules
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,6 @@ class Workbench:
     store: DiskStore
     slicers: Mapping[str, Slicer]
     printers: Sequence[PrinterFacts]
-    correction: Callable[[str, SlicedPlate], Correction | None]
-    """What is known of the time a printer, by its name, takes for a plate."""
     reports: dict[Path, MeshReport] = field(default_factory=dict)
     _sliced: dict[str, asyncio.Future[list[SlicedPlate]]] = field(default_factory=dict)
     """By the key of the work: two printers of one profile are one slicing, also where they ask at the same time."""
@@ -77,20 +71,17 @@ class Workbench:
             for reason in report.reasons
         ]
 
-    async def quote(self, printer: PrinterFacts, wish: Wish, progress: Progress | None = None) -> Quote:
-        """What this printer would need for all the models, or why it cannot."""
-        reasons = self.unprintable() or self._cannot(printer, wish)
-        if reasons:
-            return Quote(printer=printer.name, ok=False, reasons=reasons)
-        try:
-            plates = await self.plates(printer, wish, progress)
-            return quote_of(plates, lambda plate: self.correction(printer.name, plate)).model_copy(update={"printer": printer.name})
-        except AgentError as error:
-            return Quote(printer=printer.name, ok=False, reasons=[error.told()])
+    def wish(self, infill: int, supports: str, material: str, color: str, quantity: int) -> Wish:
+        """From words. ValueError where `supports` is none that an order can have."""
+        return Wish(infill, Supports(supports), material, color, quantity)
+
+    def why_not(self, printer: PrinterFacts, wish: Wish) -> list[str]:
+        """Why this printer cannot make the models, as far as that shows without slicing them; empty where it can."""
+        return self.unprintable() or list(dict.fromkeys(self._broken_rules(printer, wish)))
 
     async def plates(self, printer: PrinterFacts, wish: Wish, progress: Progress | None = None) -> list[SlicedPlate]:
         """All models on one printer's plates, sliced and proved. Refused with the reason where it cannot be done."""
-        if reasons := self.unprintable() or self._cannot(printer, wish):
+        if reasons := self.why_not(printer, wish):
             raise Refused("; ".join(reasons), code="cannot_make")
         parts = [
             Part(
@@ -102,12 +93,19 @@ class Workbench:
             )
             for number, report in enumerate(self._as_printed(wish), start=1)
         ]
-        work = SliceWork(parts=parts, settings=settings_of(wish.item(1, printer)), printer=printer)
+        work = SliceWork(parts=parts, settings=PrintSettings.of(wish.item(1, printer)), printer=printer)
         slicer = self.slicers[printer.slicer]
         key = await asyncio.to_thread(slicer.key, work)
         if key not in self._sliced:
             self._sliced[key] = asyncio.ensure_future(self._in_turn(slicer, work, progress))
         return await self._sliced[key]
+
+    async def tried(self, printer: PrinterFacts, wish: Wish) -> list[str]:
+        """Why this printer cannot make the models, once it was tried; empty where it can."""
+        try:
+            return [reason for plate in await self.plates(printer, wish) for reason in plate.unproved()]
+        except AgentError as error:
+            return self.why_not(printer, wish) or [error.told()]
 
     async def _in_turn(self, slicer: Slicer, work: SliceWork, progress: Progress | None) -> list[SlicedPlate]:
         async with self._turns:
@@ -122,9 +120,6 @@ class Workbench:
     def _as_printed(self, wish: Wish) -> list[MeshReport]:
         return [report.as_printed(wish.supports) for report in self.reports.values()]
 
-    def _cannot(self, printer: PrinterFacts, wish: Wish) -> list[str]:
-        return list(dict.fromkeys(self._broken_rules(printer, wish)))
-
     def _broken_rules(self, printer: PrinterFacts, wish: Wish) -> Iterator[str]:
         for number, report in enumerate(self._as_printed(wish), start=1):
             for rule in printer_rules(wish.item(number, printer), printer, report.bounding_box_mm):
@@ -133,40 +128,28 @@ class Workbench:
 
 
 @contextlib.asynccontextmanager
-async def workbench(settings: Settings, models: Sequence[Path]) -> AsyncIterator[Workbench]:
-    """A bench with these models judged. Everything on it is gone when it is left: copy out what is to stay."""
+async def workbench(settings: Settings, models: Sequence[Path], worker: Worker) -> AsyncIterator[Workbench]:
+    """A bench with these models judged by the worker. Everything on it is gone when it is left: copy out what is to stay."""
     with tempfile.TemporaryDirectory(prefix="intagly-agent-") as folder:
-        store = DiskStore(Path(folder) / "files")
+        store = DiskStore(Path(folder) / "files", synced=False)
         store.open()
         profiles = profile_library(settings)
-        printers = [facts_of(printer, profiles) for printer in settings.printers]
-        slicers = build_slicers(settings, profiles, store, work_dir=Path(folder) / "slicing")
-        async with ChildInspector(store, limits=mesh_limits(settings)) as inspector:
-            bench = Workbench(store, slicers, printers, _correction_of(settings))
+        slicers = build_slicers(settings, profiles, store, Path(folder) / "slicing", cache_dir())
+        # Each says what it is while the models are judged. Where one cannot, whoever wants to slice with it is told.
+        asking = asyncio.gather(*(slicer.warm() for slicer in slicers.values()), return_exceptions=True)
+        await asyncio.sleep(0)  # now they run
+        async with ChildInspector(store, limits=mesh_limits(settings), worker=worker) as inspector:
+            printers = [facts_of(printer, profiles, settings.schedule.color_limit) for printer in settings.printers]
+            bench = Workbench(store, slicers, printers)
+            apply = settings.slicing.orient is Orient.APPLY  # a better side that is only named is not looked for: `inspect` names it
             for model in models:
-                report = await inspector.inspect(store.put(_content(model)), model.name, alone=True)
-                apply = settings.slicing.orient is Orient.APPLY
+                report = await inspector.inspect(store.put(_content(model)), model.name, alone=apply)
                 bench.reports[model] = await laid(report, inspector, printers) if apply else report
+            await asking
             try:
                 yield bench
             finally:
                 await bench.stop()
-
-
-def _correction_of(settings: Settings) -> Callable[[str, SlicedPlate], Correction | None]:
-    """From the agent's ledger, where there is one that this user may use. A quote needs none, and makes none."""
-    usable = os.access(sqlite_file(settings.agent.data_dir), os.R_OK | os.W_OK)
-    if not usable and not settings.ledger.address.get_secret_value():
-        return lambda _printer, _plate: None
-    # Late: a third of a second that a quote without a ledger does not need.
-    from agent.ledger.sql_ledger import SqlLedger  # noqa: PLC0415
-    from agent.wiring import ledger_url  # noqa: PLC0415
-
-    def of(printer: str, plate: SlicedPlate) -> Correction | None:
-        with SqlLedger(ledger_url(settings)) as ledger:
-            return correction_on(printer, plate, ledger)
-
-    return of
 
 
 def _content(model: Path) -> bytes:

@@ -27,16 +27,17 @@ _AHEAD = 64
 
 
 class ChildInspector:
-    """`MeshInspector` over a child process that forks for every file and leaves after `idle_s` without work.
+    """`MeshInspector` over a child process that forks for every file and leaves after a while without work.
 
     A file that breaks the limits is held, not rejected: the limits say what this machine can check, not that the model is bad.
     There is no canonical STL for it then, so it cannot be printed either.
     """
 
-    def __init__(self, store: FileStore, *, limits: Limits | None = None, idle_s: float = 60.0) -> None:
+    def __init__(self, store: FileStore, *, limits: Limits | None = None, worker: Worker | None = None) -> None:
+        """`worker`: one that was spawned before; it is closed with the inspector."""
         self._store = store
         self._limits = limits or Limits()
-        self._worker = Worker(idle_s)
+        self._worker = worker or Worker()
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,7 +100,7 @@ async def inspect_files(
     view (`picture_file`); the report has those that were drawn. `sha256` is empty for what cannot be read or is too large to be.
     """
     free: asyncio.Queue[Worker] = asyncio.Queue()
-    for worker in [Worker(idle_s=60.0) for _ in range(workers)]:
+    for worker in [Worker() for _ in range(workers)]:
         worker.warm()
         free.put_nowait(worker)
 

@@ -32,9 +32,11 @@ class WorkerLost(Exception):
 class Worker:
     """At most one process, started when it is needed, one request at a time."""
 
-    def __init__(self, idle_s: float) -> None:
+    def __init__(self, idle_s: float = 60.0) -> None:
         self._idle_s = idle_s
         self._process: asyncio.subprocess.Process | None = None
+        self._spawned: asyncio.subprocess.Process | None = None
+        """One that is there and did not say yet that it is ready."""
         self._starting = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._warming: asyncio.Task[object] | None = None
@@ -43,6 +45,12 @@ class Worker:
     def pid(self) -> int | None:
         """The process that would be asked, if one is running."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def spawn(self) -> None:
+        """Once this returns, the process gets ready by itself, also while its caller keeps the event loop busy. WorkerLost: it cannot."""
+        async with self._starting:
+            if self.pid is None and self._spawned is None:
+                self._spawned = await self._start()
 
     def warm(self) -> None:
         if self.pid is None and (self._warming is None or self._warming.done()):
@@ -74,18 +82,21 @@ class Worker:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.wait([self._warming])
-        if self._process is not None:
-            await self._end(self._process)
+        for process in (self._process, self._spawned):
+            if process is not None:
+                await self._end(process)
 
     async def _running(self) -> asyncio.subprocess.Process:
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
-                self._process = await self._start()
+                spawned, self._spawned = self._spawned or await self._start(), None
+                await self._ready(spawned)
+                self._process = spawned
             return self._process
 
     async def _start(self) -> asyncio.subprocess.Process:
         try:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-s", "-P", "-m", "agent.meshes.worker", str(self._idle_s)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -95,6 +106,8 @@ class Worker:
             )
         except OSError as error:
             raise WorkerLost(f"it cannot be started: {error.strerror}") from error
+
+    async def _ready(self, process: asyncio.subprocess.Process) -> None:
         ready: dict[str, Any] | None = None
         try:
             async with asyncio.timeout(_START_S):
@@ -105,7 +118,6 @@ class Worker:
             if ready is None:
                 await self._end(process)
         _log.debug("mesh_worker_started", pid=process.pid, network=ready["network"])
-        return process
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """The worker and its forks are one process group."""

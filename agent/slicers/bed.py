@@ -3,6 +3,7 @@
 Lengths in mm, in the machine's own coordinates: those of PrusaSlicer's `bed_shape`, which are those of the G-code.
 """
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,14 +89,19 @@ class Bed:
 
     def keeps(self, way: Way) -> bool:
         """All of the way on the bed, and none of it in a zone; not along their edges either."""
-        x0, y0, x1, y1 = self._largest
-        if all(x0 < x < x1 and y0 < y < y1 for x, y in way):
+        (ax, ay), (bx, by) = way
+        if self.plainly_holds(Area(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))):
             return True  # nearly all of them
         return (
             _is_inside(way[0], self.edges)
             and not any(_crosses(way, zone) for zone in self.excluded)
             and not any(_meet(way, edge) for edge in self.edges)
         )
+
+    def plainly_holds(self, area: Area) -> bool:
+        """A quick yes: it lies within the bed's largest free rectangle, and touches none of its edges. False says nothing."""
+        x0, y0, x1, y1 = self._largest
+        return x0 < area.x0 and area.x1 < x1 and y0 < area.y0 and area.y1 < y1
 
     @cached_property
     def _largest(self) -> Area:
@@ -115,6 +121,17 @@ def bed_of(bed_shape: str, excluded: Sequence[Area] = ()) -> Bed:
     if _crosses_itself(bed.edges):
         raise ValueError("crosses itself")
     return bed
+
+
+def bed_told(bed: Bed) -> str:
+    """As JSON, for another process."""
+    return json.dumps({"corners": bed.corners, "excluded": bed.excluded})
+
+
+def bed_from(told: str) -> Bed:
+    """The one that `bed_told` told."""
+    bed = json.loads(told)
+    return Bed(tuple((x, y) for x, y in bed["corners"]), tuple(Area(*zone) for zone in bed["excluded"]))
 
 
 @lru_cache(maxsize=32)

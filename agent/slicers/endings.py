@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from agent.domain.errors import AgentError, NeedsOperator, Refused
-from agent.slicers.plates import with_item_ids
+from agent.slicers.placed import with_item_ids
 from agent.wire.child import Ended, Stop
 
 _DISK_FULL = re.compile(r"No space left|disk full|Disk quota exceeded", re.IGNORECASE)

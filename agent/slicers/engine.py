@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agent.domain.plate import PrintSettings
 from agent.ports.slicer import Progress
-from agent.slicers.plates import Placed
+from agent.slicers.placed import Placed
 from agent.slicers.profiles import Flat, Profile
 from agent.wire.child import Limits
 

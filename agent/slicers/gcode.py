@@ -5,22 +5,30 @@ block at the end); CuraEngine's (`;LAYER:`, `;TYPE:FILL`, `;MESH:NAME`, `;TIME:`
 PrusaSlicer's with other words: dialects.py. Over what Marlin, Prusa's firmware and Klipper take as a
 command: small letters, `G1X10`, line numbers, checksums.
 Absolute and relative axes and extrusion, G92 and M82/M83 are followed. Arcs are not: their count is told, for the proof to refuse.
+
+Nine lines of ten say `G1 X… Y… E…` and nothing else, many in a row. Such a run is taken at once (`run`), a few times faster than its lines
+one by one (`line`) and with the same outcome; whatever is not plainly so takes the longer road.
 """
 
 import json
 import re
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
+from agent.slicers.bed import Bed, Point, bed_from
 from agent.slicers.dialects import FEATURES, NOT_THE_PART, NUMBERED
+from agent.slicers.gcode_facts import Box, GcodeFacts, empty
+from agent.slicers.layer_steps import LayerSteps
+from agent.slicers.plain_runs import SHAPE, read_run, shapes
 
 _NUMBER = rb"([-+]?(?:\d+\.?\d*|\.\d+))"
 _PLAIN_MOVE = re.compile(
     rb"G[01](?: F\d+)?(?: X(-?\d*\.?\d+))?(?: Y(-?\d*\.?\d+))?(?: Z(-?\d*\.?\d+))?(?: E(-?\d*\.?\d+))?(?: F\d+)?[ \t]*(?:;.*)?"
 ).fullmatch
-"""As slicers write nearly all of a file's lines; any other way of writing takes the longer road."""
+"""As slicers write nearly all of the other moves."""
 _NUMBERED = re.compile(rb"N\s*\d+\s*")
 _CODE = re.compile(rb"([GMT])\s*(\d{1,6})(?!\d)((?:\.\d{1,3})?)")
 _MACRO = re.compile(rb"[A-Z_]{2}[A-Z0-9_]{0,60}(?=\s|$)")
@@ -44,71 +52,26 @@ _FREE_TEXT = ("M117", "M118", "M624", "M1002")
 _T_IS_A_VALUE = ("M204", "M205")
 """An acceleration or a feed rate for travels, and no tool; PrusaSlicer writes both where machine_limits_usage = emit_to_gcode."""
 _NOZZLE, _BED = ("M104", "M109"), ("M140", "M190")
-_DOT_MM = 0.3
-"""Filament of a layer that is but the tip of a cone; the slicer leaves out some of those."""
 _CHUNK = 1 << 20
 _LONGEST_LINE = 1 << 16
 _MOST_KEPT = 100
+_MOST_STRAYS = 20
+_SHORT_RUN = 4
+"""Lines. Fewer are quicker one by one."""
 
 _T = TypeVar("_T")
-Box = list[float]
-"""x, y, z of the low corner, then of the high one; inside out while it is empty."""
 
 
-def _empty() -> Box:
-    return [float("inf")] * 3 + [float("-inf")] * 3
+def read_facts(path: Path, bed: Bed | None = None) -> GcodeFacts:
+    """One pass over the file. Never raises for what the file holds: what is not understood is told.
 
-
-@dataclass
-class GcodeFacts:
-    """Lengths in mm, times in s, temperatures in °C. `Laid` is filament pushed out while the nozzle moves in x or y, once a layer began."""
-
-    layers: int = 0
-    layer_mm: float = 0.0
-    """The step from layer to layer that comes most often where parts are laid; 0 with fewer than two of them."""
-    first_mm: float = 0.0
-    """How high the first thing is laid."""
-    widest_step_mm: float = 0.0
-    """From anything laid, supports too, to what is laid above it, dots on a pointed top aside: more than a layer is a missing one."""
-    bounds: Box = field(default_factory=_empty)
-    """Of all that is laid."""
-    strays: list[str] | None = None
-    """Where something is laid off the bed's free part, as strays.py finds it. None: not looked at."""
-    laid_mm: dict[str, float] = field(default_factory=dict)
-    """By feature, as the slicer names it."""
-    net_mm: float = 0.0
-    """All filament moved once the first layer began, what was pulled back taken off."""
-    before_mm: float = 0.0
-    """Likewise before it began: the line that primes the nozzle."""
-    bodies: dict[str, list[Box]] = field(default_factory=dict)
-    """Object name -> the box of what is laid of each copy, supports left out. A copy that is only named is none."""
-    nozzle_c: list[float] = field(default_factory=list)
-    bed_c: list[float] = field(default_factory=list)
-    """Every temperature that is set."""
-    laid_at_nozzle_c: list[float] = field(default_factory=list)
-    laid_at_bed_c: list[float] = field(default_factory=list)
-    """The ones set when something was laid."""
-    commands: dict[str, int] = field(default_factory=dict)
-    """Every command but straight moves, in capitals without leading zeros, and how often it comes. Arcs only once a layer began."""
-    not_understood: list[str] = field(default_factory=list)
-    """Lines that are no command this reader knows the shape of; the first few."""
-    whole: bool = False
-    """It ends with what its slicer writes last."""
-    config: dict[str, str] = field(default_factory=dict)
-    """The slicer's effective settings, where it writes them; empty in a file that is not whole."""
-    seconds: int = 0
-    filament_mm: float = 0.0
-    filament_g: float = 0.0
-    filament_cm3: float = 0.0
-
-
-def read_facts(path: Path, reader: "Reader | None" = None) -> GcodeFacts:
-    """One pass over the file. Never raises for what the file holds: what is not understood is told. `reader`: one that looks for more."""
-    reader, tail = reader or Reader(), b""
+    `bed`: what is laid off its free part is told as well; a plain rectangle needs no such look, the bounds tell it.
+    """
+    reader, tail = Reader(bed), b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             chunk += file.readline(_LONGEST_LINE)
-            reader.lines(chunk.splitlines())
+            reader.lines(chunk)
             tail = (tail + chunk)[-_LONGEST_LINE:]
     reader.whole = _END.search(tail) is not None
     return reader.finished()
@@ -117,33 +80,57 @@ def read_facts(path: Path, reader: "Reader | None" = None) -> GcodeFacts:
 class Reader:
     """The machine's state while the file goes by. `at` is where the nozzle is, `zero` where the machine takes 0 to be after a G92."""
 
-    def __init__(self) -> None:
-        self.facts = GcodeFacts()
+    def __init__(self, bed: Bed | None = None) -> None:
+        self.bed = bed
+        self.facts = GcodeFacts(strays=None if bed is None else [])
         self.at = [0.0, 0.0, 0.0]
         self.zero = [0.0, 0.0, 0.0]
         self.e = 0.0
         self.relative_e = self.relative = self.started = self.whole = False
         self.feature = self.label = ""
         self.laid = self.laid_z = 0.0
-        self.boxes: dict[tuple[str, str], Box] = {("", ""): _empty()}
+        self.boxes: dict[tuple[str, str], Box] = {("", ""): empty()}
         self.box = self.boxes["", ""]
         self.nozzle_c = self.bed_c = 0.0
-        self.layer_z = self.part_z = 0.0
-        """Where something was laid in this layer, and where a part was; 0 where nothing was."""
-        self.layer_laid = 0.0
-        self.last_z = self.last_part_z = 0.0
-        self.steps: dict[float, int] = {}
+        self.steps = LayerSteps()
         self.in_config = False
 
-    def lines(self, lines: list[bytes]) -> None:
-        """The hot path: a few hundred thousand lines a file."""
-        for line in lines:
-            if found := _PLAIN_MOVE(line):
-                self.move(*found.groups())
-            elif line.startswith(b";"):
-                self.comment(line)
-            elif line:
-                self.other(line)
+    def lines(self, chunk: bytes) -> None:
+        """Whole lines, however they end."""
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines, begin = chunk.split(b"\n"), 0
+        for shape, alike in groupby(shapes(chunk)):
+            end = begin + len(list(alike))
+            if shape != SHAPE or end - begin < _SHORT_RUN or not self.run(lines[begin:end]):
+                for line in lines[begin:end]:
+                    self.line(line)
+            begin = end
+
+    def run(self, lines: list[bytes]) -> bool:
+        """Lines of the plain shape, at once. False, and nothing done, where one of them might not be what it looks like or lays nothing."""
+        if self.relative or not self.started or any(self.zero):
+            return False
+        run = read_run(lines, (self.at[0], self.at[1]), None if self.relative_e else self.e)
+        if run is None or (self.bed is not None and not self.bed.plainly_holds(run.around)):
+            return False
+        z = self.laid_z = self.at[2]
+        self.at = [*run.end, z]
+        if not self.relative_e:
+            self.e = run.last_e
+        self.facts.net_mm = sum(run.pushed, self.facts.net_mm)
+        self.laid = sum(run.pushed, self.laid)
+        _widen(self.box, run.around.x0, run.around.y0, z)
+        _widen(self.box, run.around.x1, run.around.y1, z)
+        return True
+
+    def line(self, line: bytes) -> None:
+        if found := _PLAIN_MOVE(line):
+            self.move(*found.groups())
+        elif line.startswith(b";"):
+            self.comment(line)
+        elif line:
+            self.other(line)
 
     def move(self, x: bytes | None, y: bytes | None, z: bytes | None, e: bytes | None) -> None:
         at = self.at
@@ -164,6 +151,13 @@ class Reader:
                     _widen(box, from_x, from_y, to_z)
                 if to_x < box[0] or to_x > box[3] or to_y < box[1] or to_y > box[4] or to_z > box[5] or to_z < box[2]:
                     _widen(box, to_x, to_y, to_z)
+                if self.bed is not None:
+                    self.look_for_stray(self.bed, (from_x, from_y), (to_x, to_y))
+
+    def look_for_stray(self, bed: Bed, begin: Point, end: Point) -> None:
+        strays = self.facts.strays
+        if strays is not None and len(strays) < _MOST_STRAYS and not bed.keeps((begin, end)):
+            strays.append(f"{end[0]:.1f}, {end[1]:.1f}")
 
     def pushed(self, e: float) -> float:
         """How much filament an E moves; less than 0 where it is pulled back."""
@@ -233,7 +227,7 @@ class Reader:
         self.close()
         self.feature, self.label = feature, label
         key = ("", "") if feature in NOT_THE_PART or not label else (label.split(" ")[0], label)
-        self.box = self.boxes.setdefault(key, _empty())
+        self.box = self.boxes.setdefault(key, empty())
 
     def close(self) -> None:
         """Book what was laid since the feature, the copy, the layer or the temperature changed."""
@@ -243,32 +237,14 @@ class Reader:
         facts.laid_mm[self.feature] = facts.laid_mm.get(self.feature, 0.0) + self.laid
         for seen, value in ((facts.laid_at_nozzle_c, self.nozzle_c), (facts.laid_at_bed_c, self.bed_c)):
             _keep(value, seen)
-        self.layer_z = self.laid_z
-        self.layer_laid += self.laid
-        if self.box is not self.boxes["", ""]:
-            self.part_z = self.laid_z
+        self.steps.laid(self.laid_z, self.laid, of_part=self.box is not self.boxes["", ""])
         self.laid = 0.0
 
     def layer(self) -> None:
         self.close()
         self.started = True
         self.facts.layers += 1
-        self.step()
-
-    def step(self) -> None:
-        """A layer is done: how far it rose above the one before."""
-        facts = self.facts
-        if self.layer_z:
-            if not self.last_z:
-                facts.first_mm = round(self.layer_z, 3)
-            elif self.layer_laid >= _DOT_MM:
-                facts.widest_step_mm = max(facts.widest_step_mm, round(self.layer_z - self.last_z, 3))
-            self.last_z, self.layer_z, self.layer_laid = self.layer_z, 0.0, 0.0
-        if self.part_z:
-            step = round(self.part_z - self.last_part_z, 3)
-            if self.last_part_z and (step in self.steps or len(self.steps) < _MOST_KEPT):
-                self.steps[step] = self.steps.get(step, 0) + 1
-            self.last_part_z, self.part_z = self.part_z, 0.0
+        self.steps.layer_ends()
 
     def config_line(self, line: str) -> None:
         key, sign, value = line[1:].partition("=")
@@ -357,15 +333,15 @@ class Reader:
     # --- the end ------------------------------------------------------------------------------------------------------
     def finished(self) -> GcodeFacts:
         self.close()
-        self.step()
-        facts = self.facts
+        self.steps.layer_ends()
+        facts, steps = self.facts, self.steps
         for (name, _), box in self.boxes.items():
             if box[0] > box[3]:
                 continue
             if name:
                 facts.bodies.setdefault(name, []).append(box)
             facts.bounds = [*map(min, facts.bounds[:3], box[:3]), *map(max, facts.bounds[3:], box[3:])]
-        facts.layer_mm = max(self.steps, key=lambda step: self.steps[step], default=0.0)
+        facts.layer_mm, facts.first_mm, facts.widest_step_mm = steps.most_often(), steps.first_mm, steps.widest_mm
         facts.whole = self.whole
         if not self.whole:
             facts.config = {}
@@ -408,9 +384,9 @@ def _keep(value: _T, kept: list[_T]) -> None:
 
 
 def main() -> None:
-    """For large files in a process of its own: the G-code's path and the one to write the facts to, as JSON."""
-    gcode, to = map(Path, sys.argv[1:3])
-    to.write_text(json.dumps(asdict(read_facts(gcode))))
+    """For large files in a process of its own: the paths of the G-code, the facts to be written, and the bed where it is looked at."""
+    gcode, to, *bed = map(Path, sys.argv[1:])
+    to.write_text(json.dumps(asdict(read_facts(gcode, bed_from(bed[0].read_text()) if bed else None))))
 
 
 if __name__ == "__main__":

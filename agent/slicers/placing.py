@@ -15,7 +15,7 @@ from agent.domain.errors import ConfigError, Refused
 from agent.domain.fit import Floor, Sides, fits_on_another_side, lie, narrowed, room_told, sides
 from agent.domain.plate import Part
 from agent.slicers.bed import Area, Bed, free_areas
-from agent.slicers.plates import Placed
+from agent.slicers.placed import Placed
 from agent.slicers.profiles import Flat, Profile
 
 EDGE_MM = 6.0

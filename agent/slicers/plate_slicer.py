@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from agent.domain.errors import NeedsOperator
 from agent.domain.offer import Supports
@@ -23,14 +22,14 @@ from agent.domain.plate import SlicedPlate
 from agent.ports.files import FileStore
 from agent.ports.slicer import Progress, SliceWork
 from agent.slicers.apart import in_own_process, is_small
-from agent.slicers.bed import Bed
+from agent.slicers.bed import Bed, bed_told
 from agent.slicers.engine import Engine, Made, Plate
-from agent.slicers.gcode import GcodeFacts, read_facts
+from agent.slicers.gcode import read_facts
+from agent.slicers.gcode_facts import GcodeFacts
+from agent.slicers.placed import Placed
 from agent.slicers.placing import place
-from agent.slicers.plates import Placed
 from agent.slicers.profiles import Profile, ProfileLibrary
 from agent.slicers.proof import RULES, prove
-from agent.slicers.strays import read_strays
 from agent.wire.child import Limits
 
 _PLACEMENT = "rectpack-1"
@@ -100,19 +99,15 @@ class PlateSlicer:
         return Plate(folder, placed, meshes, tallest, profile, work.settings, self._limits)
 
     async def _facts(self, gcode: Path, bed: Bed) -> GcodeFacts:
-        small = is_small(gcode.stat().st_size)
-        facts = await asyncio.to_thread(read_facts, gcode) if small else GcodeFacts(**await self._in_own_process("gcode", gcode))
-        if bed.is_plain:
-            return facts
-        if small:
-            return replace(facts, strays=await asyncio.to_thread(read_strays, gcode, bed))
-        gcode.with_name("bed.json").write_text(json.dumps({"corners": bed.corners, "excluded": bed.excluded}))
-        return replace(facts, strays=await self._in_own_process("strays", gcode, "bed.json"))
-
-    async def _in_own_process(self, module: str, gcode: Path, *names: str) -> Any:
-        to = gcode.with_name(f"{module}.json")
-        await in_own_process(f"agent.slicers.{module}", gcode.parent, self._limits, gcode.name, *names, to.name)
-        return json.loads(to.read_text())
+        looked_at = None if bed.is_plain else bed
+        if is_small(gcode.stat().st_size):
+            return await asyncio.to_thread(read_facts, gcode, looked_at)
+        names = [gcode.name, "facts.json"]
+        if looked_at is not None:
+            gcode.with_name("bed.json").write_text(bed_told(looked_at))
+            names.append("bed.json")
+        await in_own_process("agent.slicers.gcode", gcode.parent, self._limits, *names)
+        return GcodeFacts(**json.loads(gcode.with_name("facts.json").read_text()))
 
     def _into_store(self, gcode: Path) -> str:
         temporary = self._store.new_temporary(".gcode")

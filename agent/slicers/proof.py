@@ -18,8 +18,8 @@ from agent.domain.plate import Part, PrintSettings, ProofLine
 from agent.slicers.commands import refused_commands
 from agent.slicers.dialects import INFILL, NOT_THE_PART, SUPPORTS
 from agent.slicers.engine import Made
-from agent.slicers.gcode import Box, GcodeFacts
-from agent.slicers.plates import Placed, object_name, with_item_ids
+from agent.slicers.gcode_facts import Box, GcodeFacts
+from agent.slicers.placed import Placed, object_name, with_item_ids
 from agent.slicers.profiles import Flat, Profile
 
 RULES = "5"

@@ -16,8 +16,9 @@ from agent.domain.plate import PrintSettings
 from agent.ports.slicer import Progress
 from agent.slicers.endings import check_ended
 from agent.slicers.engine import Made, Plate, environment
-from agent.slicers.plates import with_item_ids
+from agent.slicers.placed import with_item_ids
 from agent.slicers.profiles import Flat, Profile, as_ini, fingerprint
+from agent.slicers.remembered import Remembered
 from agent.slicers.written import write_plate
 from agent.wire.child import run
 
@@ -60,8 +61,10 @@ class PrusaSlicer:
 
     name = "PrusaSlicer"
 
-    def __init__(self, binary: str = "") -> None:
+    def __init__(self, binary: str = "", cache_dir: Path | None = None) -> None:
+        """`cache_dir`: where to remember what the program says of itself, for those who ask once and end."""
         self._binary = binary
+        self._remembered = Remembered("prusaslicer", cache_dir)
         self._known: tuple[_Program, _About] | None = None
 
     @property
@@ -80,8 +83,16 @@ class PrusaSlicer:
         stat = Path(path).stat()
         program = (path, stat.st_mtime_ns, stat.st_size)
         if self._known is None or self._known[0] != program:
-            self._known = (program, _about(path))
+            self._known = (program, self._remembered_about(Path(path)))
         return self._known[1]
+
+    def _remembered_about(self, program: Path) -> _About:
+        said = self._remembered.of(program)
+        if said is not None and said.keys() == set(_About._fields):
+            return _About(**said)
+        about = _about(str(program))
+        self._remembered.keep(program, about._asdict())
+        return about
 
     def fingerprint(self, profile: Profile, settings: PrintSettings) -> str:
         return fingerprint(profile.flat(settings))

@@ -5,7 +5,7 @@ import json
 
 from agent.slicers.apart import in_own_process, is_small
 from agent.slicers.engine import Plate
-from agent.slicers.plates import write_3mf
+from agent.slicers.threemf_plate import write_3mf
 
 
 async def write_plate(plate: Plate, *, each_an_object: bool = False) -> None:
@@ -17,4 +17,4 @@ async def write_plate(plate: Plate, *, each_an_object: bool = False) -> None:
     meshes = {sha256: str(stl) for sha256, stl in plate.meshes.items()}
     wanted = {"placed": [vars(copy) for copy in plate.placed], "meshes": meshes, "each_an_object": each_an_object}
     (folder / "wanted.json").write_text(json.dumps(wanted))
-    await in_own_process("agent.slicers.plates", folder, plate.limits, "wanted.json", "plate.3mf")
+    await in_own_process("agent.slicers.threemf_plate", folder, plate.limits, "wanted.json", "plate.3mf")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from agent.domain.errors import NeedsOperator
@@ -17,6 +18,7 @@ from agent.domain.mesh import MeshReport, Verdict
 from agent.ledger.files import DiskStore
 from agent.meshes.inspector import ChildInspector, inspect_files
 from agent.meshes.limits import Limits
+from agent.meshes.process import Worker
 from agent.meshes.stl import read_stl
 from agent.ports.meshes import MeshInspector
 from agent.sandbox import models
@@ -171,7 +173,7 @@ async def test_a_question_given_up_does_not_answer_the_next(store: DiskStore, in
 
 
 async def test_an_idle_worker_leaves_and_comes_back_when_there_is_work(store: DiskStore, cube: str) -> None:
-    async with ChildInspector(store, idle_s=0.05) as inspector:
+    async with ChildInspector(store, worker=Worker(idle_s=0.05)) as inspector:
         first = await running_worker(inspector, cube)
         await gone(first)
         assert told(await inspector.inspect(cube, "model.stl")) == (Verdict.PRINT, [])
@@ -182,6 +184,31 @@ async def test_warming_up_never_waits_and_saves_the_start(inspector: ChildInspec
     inspector.warm()
     assert inspector.worker_pid is None, "it returned before anything was started"
     assert told(await inspector.inspect(cube, "model.stl")) == (Verdict.PRINT, [])
+
+
+async def spawned(worker: Worker) -> int:
+    """The pid of the process that this starts."""
+    before = set(psutil.Process().children())
+    await worker.spawn()
+    (child,) = set(psutil.Process().children()) - before
+    return int(child.pid)
+
+
+async def test_a_process_that_was_spawned_before_is_the_one_that_is_asked(store: DiskStore, cube: str) -> None:
+    worker = Worker()
+    pid = await spawned(worker)
+    await worker.spawn()
+    async with ChildInspector(store, worker=worker) as inspector:
+        assert await running_worker(inspector, cube) == pid
+        await worker.spawn()
+        assert await running_worker(inspector, cube) == pid
+
+
+async def test_a_process_that_was_spawned_and_never_asked_is_taken_along() -> None:
+    worker = Worker()
+    pid = await spawned(worker)
+    await worker.close()
+    await gone(pid)
 
 
 async def test_leaving_takes_the_worker_along(store: DiskStore, cube: str) -> None:

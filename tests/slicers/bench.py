@@ -16,7 +16,8 @@ from agent.ports.slicer import Progress, SliceWork
 from agent.sandbox import models
 from agent.sandbox.models import Mesh
 from agent.slicers.engine import Engine, Made
-from agent.slicers.gcode import GcodeFacts, read_facts
+from agent.slicers.gcode import read_facts
+from agent.slicers.gcode_facts import GcodeFacts
 from agent.slicers.plate_slicer import PlateSlicer
 from agent.slicers.profiles import Profile, ProfileLibrary, default_profiles_dir
 from agent.slicers.prusaslicer import NAMED, PrusaSlicer

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.slicers.gcode import GcodeFacts, read_facts
+from agent.slicers.gcode import read_facts
+from agent.slicers.gcode_facts import GcodeFacts
 from agent.slicers.orca.labels import name_copies
-from agent.slicers.plates import Placed, object_name
+from agent.slicers.placed import Placed, object_name
 
 Read = Callable[[str], GcodeFacts]
 SETTINGS = "; CONFIG_BLOCK_START\n; layer_height = 0.2\n; filament_type = PLA\n; machine_end_gcode = M104 S0\\nM84\n; CONFIG_BLOCK_END\n\n"

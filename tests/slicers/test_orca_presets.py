@@ -152,4 +152,4 @@ def test_check_says_that_it_was_never_run(bench: Bench, tmp_path: Path) -> None:
     slicer = [finding for finding in json.loads(told.stdout)["findings"] if finding["subject"] == "slicer"]
     assert [finding["level"] for finding in slicer] == ["ok", "warning"]
     assert slicer[0]["text"].endswith(": BambuStudio-02.08.02.61")
-    assert slicer[1]["text"].startswith("Bambu Studio was never run by us") and "docs/slicing.md" in slicer[1]["hint"]
+    assert slicer[1]["text"].startswith("Bambu Studio was never run by us") and "docs/slicers.md" in slicer[1]["hint"]

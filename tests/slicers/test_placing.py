@@ -22,8 +22,8 @@ from agent.domain.plate import Part
 from agent.sandbox import models
 from agent.slicers import plate_slicer
 from agent.slicers.bed import Area, Bed, bed_of, free_areas
+from agent.slicers.placed import Placed
 from agent.slicers.placing import EDGE_MM, GAP_MM, free_mm, place, supports_mm, usable_mm
-from agent.slicers.plates import Placed
 from agent.slicers.profiles import Profile, ProfileLibrary, default_profiles_dir
 from agent.slicers.proof import prove
 from tests.slicers.bench import Bench, T, found, told, work

@@ -66,7 +66,7 @@ def test_a_shipped_profile_says_what_it_is_and_the_docs_name_it(name: str) -> No
     profile = LIBRARY.profile(name)
     assert profile.title and "not seen on hardware" in profile.proven
     assert ("CuraEngine" in profile.proven) == ("curaengine" in profile.slicers)
-    assert f"`{name}`" in (Path(__file__).parents[2] / "docs" / "slicing.md").read_text()
+    assert f"`{name}`" in (Path(__file__).parents[2] / "docs" / "slicers.md").read_text()
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("bambu-")])

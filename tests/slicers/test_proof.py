@@ -19,7 +19,8 @@ from agent.ports.slicer import SliceWork
 from agent.sandbox import models
 from agent.sandbox.models import Mesh
 from agent.slicers.commands import UNSAFE, refused_commands
-from agent.slicers.gcode import GcodeFacts, read_facts
+from agent.slicers.gcode import read_facts
+from agent.slicers.gcode_facts import GcodeFacts
 from agent.slicers.placing import place
 from agent.slicers.proof import prove
 from tests.conftest import FIGURES, Tell

@@ -14,8 +14,8 @@ from agent.domain.values import Color
 from agent.ports.slicer import Slicer
 from agent.sandbox import models
 from agent.sandbox.models import Mesh
+from agent.slicers.placed import object_name
 from agent.slicers.plate_slicer import PlateSlicer
-from agent.slicers.plates import object_name
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from agent.slicers.prusaslicer import PrusaSlicer
 from tests.slicers.bench import CUBE, LAYERS_MM, LIBRARY, SHIPPED, Bench, T, found, script, work

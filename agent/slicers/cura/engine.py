@@ -26,7 +26,7 @@ from agent.slicers.cura.formulas import Value
 from agent.slicers.cura.settings import cura_settings
 from agent.slicers.endings import check_ended
 from agent.slicers.engine import Made, Plate, environment
-from agent.slicers.plates import object_name
+from agent.slicers.placed import object_name
 from agent.slicers.profiles import Flat, Profile
 from agent.wire.child import Ended, run
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.slicers.dialects import NUMBERED
-from agent.slicers.gcode import Box, GcodeFacts, read_facts
-from agent.slicers.plates import Placed, object_name
+from agent.slicers.gcode import read_facts
+from agent.slicers.gcode_facts import Box, GcodeFacts
+from agent.slicers.placed import Placed, object_name
 
 _START = b"; start printing object, unique label id:"
 _STOP = b"; stop printing object, unique label id:"

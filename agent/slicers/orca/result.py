@@ -14,7 +14,7 @@ from agent.domain.errors import AgentError, Refused
 from agent.domain.values import one_line
 from agent.slicers.endings import check_ended, last_words
 from agent.slicers.orca.reasons import REASONS, error_of
-from agent.slicers.plates import with_item_ids
+from agent.slicers.placed import with_item_ids
 from agent.wire.child import Ended, Stop
 
 FILE = "result.json"

@@ -1,31 +1,27 @@
-"""A plate whose copies have their places (placing.py), and the 3MF that says so to the slicer."""
+"""The 3MF that tells a slicer which parts stand where on a plate.
+
+It is written for one slice, on the way to which somebody waits: in Python's own loops over blocks of facets, and stored, not deflated.
+"""
 
 import json
 import math
-import re
-import struct
 import sys
 import zipfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from struct import iter_unpack, pack, unpack
 from xml.sax.saxutils import quoteattr
 
+from agent.slicers.placed import Placed, object_name
 
-@dataclass(frozen=True)
-class Placed:
-    """One copy: which part, where the middle of its box stands, and by how much it is turned about z, anticlockwise from above."""
+_HEADER_BYTES, _FACET_BYTES = 84, 50
+_AT_ONCE = 10_000
+"""Facets or vertices. Never all of a large mesh."""
+_MINUS_ZERO = 0x80
+"""The last byte of a float that is -0, or all but."""
 
-    item_id: str
-    mesh_sha256: str
-    x_mm: float
-    y_mm: float
-    turned_deg: float
-
-
-# --- 3MF --------------------------------------------------------------------------------------------------------------
 
 _TYPES = (
     '<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
@@ -44,26 +40,6 @@ _HEAD = (
 )
 
 
-_NAME = re.compile(r"item-([0-9a-f]+)")
-
-
-def object_name(item_id: str) -> str:
-    """The name a part has in the 3MF, and so in the G-code's labels: ours, safe and unique, never the customer's."""
-    return "item-" + item_id.encode().hex()
-
-
-def with_item_ids(text: str) -> str:
-    """The slicer's words with our object names put back into item ids."""
-    return _NAME.sub(lambda found: _item_of(found[1]), text)
-
-
-def _item_of(digits: str) -> str:
-    try:
-        return bytes.fromhex(digits).decode()
-    except ValueError:
-        return "item-" + digits
-
-
 def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path], *, each_an_object: bool = False) -> None:
     """One plate. `meshes`: sha256 -> canonical binary STL (lowest point at z 0, box centred at x = y = 0).
 
@@ -72,7 +48,7 @@ def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path], 
     objects: dict[tuple[str, str], int] = {}
     for copy in placed:
         objects.setdefault((copy.item_id, copy.mesh_sha256), len(objects) + 1)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("[Content_Types].xml", _TYPES)
         archive.writestr("_rels/.rels", _RELS)
         with archive.open("3D/3dmodel.model", "w", force_zip64=True) as model:
@@ -83,7 +59,7 @@ def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path], 
                 for chunk in _mesh_xml(meshes[sha256]):
                     model.write(chunk)
                 model.write(b"</mesh></object>")
-                facets[number] = (meshes[sha256].stat().st_size - 84) // 50
+                facets[number] = (meshes[sha256].stat().st_size - _HEADER_BYTES) // _FACET_BYTES
             numbers = [objects[copy.item_id, copy.mesh_sha256] for copy in placed]
             if each_an_object:
                 model.write(_components_xml(placed, numbers).encode())
@@ -125,23 +101,36 @@ def _names_xml(names: dict[int, str], facets: dict[int, int]) -> str:
 
 def _mesh_xml(stl: Path) -> Iterator[bytes]:
     """Vertices with equal floats are one vertex, as the slicer needs them to see a closed body."""
-    index: dict[tuple[float, float, float], int] = {}
+    index: dict[bytes, int] = {}
     corners = array("L")
-    for facet in struct.iter_unpack("<12fH", memoryview(stl.read_bytes())[84:]):
-        for at in (3, 6, 9):
-            corners.append(index.setdefault(facet[at : at + 3], len(index)))
+    with stl.open("rb") as file:
+        file.seek(_HEADER_BYTES)
+        while facets := file.read(_FACET_BYTES * _AT_ONCE):
+            found = _corners(facets)
+            for corner in dict.fromkeys(found):
+                index.setdefault(corner, len(index))
+            corners.extend(map(index.__getitem__, found))
     yield b"<vertices>"
-    yield from _in_pieces(f'<vertex x="{x:.9g}" y="{y:.9g}" z="{z:.9g}"/>' for x, y, z in index)
+    known = iter(index)
+    while some := b"".join(islice(known, _AT_ONCE)):
+        yield _elements('<vertex x="%.9g" y="%.9g" z="%.9g"/>', unpack(f"<{len(some) // 4}f", some))
     yield b"</vertices><triangles>"
-    three = zip(corners[0::3], corners[1::3], corners[2::3], strict=True)
-    yield from _in_pieces(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in three)
+    for begin in range(0, len(corners), 3 * _AT_ONCE):
+        yield _elements('<triangle v1="%d" v2="%d" v3="%d"/>', tuple(corners[begin : begin + 3 * _AT_ONCE]))
     yield b"</triangles>"
 
 
-def _in_pieces(elements: Iterator[str]) -> Iterator[bytes]:
-    """Joined, but never all of a large mesh at once."""
-    while piece := "".join(islice(elements, 10_000)):
-        yield piece.encode()
+def _corners(facets: bytes) -> list[bytes]:
+    """Three a facet, each as the bytes of its floats, which are compared as such: so 0 has one sign only."""
+    found = list(chain.from_iterable(iter_unpack("<12x12s12s12s2x", facets)))
+    if _MINUS_ZERO in b"".join(found)[3::4]:
+        return [pack("<3f", *(value + 0.0 for value in unpack("<3f", corner))) for corner in found]
+    return found
+
+
+def _elements(form: str, numbers: tuple[float, ...]) -> bytes:
+    """One of the form for every three numbers."""
+    return (form * (len(numbers) // 3) % numbers).encode()
 
 
 def main() -> None:

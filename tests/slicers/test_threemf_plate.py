@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from agent.sandbox import models
 from agent.sandbox.models import Mesh
+from agent.slicers.placed import Placed, object_name, with_item_ids
 from agent.slicers.placing import place
-from agent.slicers.plates import Placed, object_name, with_item_ids, write_3mf
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
+from agent.slicers.threemf_plate import write_3mf
 from tests.slicers.test_placing import box, part
 
 MK3S = ProfileLibrary(default_profiles_dir()).profile("prusa-mk3s")
@@ -79,6 +80,14 @@ def test_corners_keep_every_bit(tmp_path: Path) -> None:
     assert {struct.pack("<3f", *corner) for corner in told} == {struct.pack("<3f", *corner) for corner in as_floats}
 
 
+def test_a_corner_at_minus_0_is_the_one_at_0(tmp_path: Path) -> None:
+    """Floats that are equal are one place, whatever their bytes: else the body would be open there."""
+    mesh = [tuple((-0.0 if n % 2 and x == 0 else x, y, z) for x, y, z in triangle) for n, triangle in enumerate(models.cube(10))]
+    assert any(str(x) == "-0.0" for triangle in mesh for x, _, _ in triangle)
+    model, _ = written(tmp_path, [Placed("a", "s", 0, 0, 0)], {"s": mesh})
+    assert len(model.findall(f".//{CORE}vertex")) == 8
+
+
 def test_the_same_plate_is_the_same_model(tmp_path: Path) -> None:
     trees = [written(tmp_path, [Placed("a", "s", 5, 5, 0)], {"s": models.demo_part()})[0] for _ in range(2)]
     assert ElementTree.tostring(trees[0]) == ElementTree.tostring(trees[1])
@@ -89,7 +98,7 @@ def test_a_large_mesh_is_written_by_a_process_of_its_own(tmp_path: Path) -> None
     facets = (stl.stat().st_size - 84) // 50
     wanted = {"placed": [vars(Placed("a", "s", 5, 5, 0))], "meshes": {"s": str(stl)}}
     (tmp_path / "wanted.json").write_text(json.dumps(wanted))
-    subprocess.run([sys.executable, "-m", "agent.slicers.plates", "wanted.json", "x.3mf"], cwd=tmp_path, check=True, env=ROOT)
+    subprocess.run([sys.executable, "-m", "agent.slicers.threemf_plate", "wanted.json", "x.3mf"], cwd=tmp_path, check=True, env=ROOT)
     model, _ = read(tmp_path / "x.3mf")
     assert len(model.findall(f".//{CORE}triangle")) == facets
     assert len(model.findall(f".//{CORE}vertex")) == facets // 2 + 2  # as Euler says of one closed body

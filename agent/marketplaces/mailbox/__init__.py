@@ -1,0 +1,1 @@
+"""A mailbox as a marketplace, see marketplace.py."""

@@ -37,11 +37,15 @@ class _Place(NamedTuple):
 
 
 class Downloads:
-    """Downloads for one marketplace. Its token goes to its own origin and nowhere else."""
+    """Downloads for one marketplace. Its token goes to its own origin and nowhere else.
 
-    def __init__(self, client: httpx.AsyncClient, home: str) -> None:
+    `hosts`: with these nothing is trusted, not even a `home`: every address, the first one too, is https on one of them.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, home: str, hosts: frozenset[str] | None = None) -> None:
         self._client = client
-        self._home = _origin(httpx.URL(home))
+        self._home = _origin(httpx.URL(home)) if hosts is None else None
+        self._hosts = hosts
 
     async def fetch(self, url: str, into: Path, limit_bytes: int) -> None:
         """Write the file to `into`, which may hold a part of it where this raises.
@@ -55,7 +59,7 @@ class Downloads:
     @asynccontextmanager
     async def _opened(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         """The answer with the file, wherever the marketplace sends us for it."""
-        place = _Place(url)
+        place = _Place(url) if self._hosts is None else await self._allowed(url, str(url))
         for hop in range(MOST_REDIRECTS + 1):
             answer = await self._ask(place)
             try:
@@ -102,6 +106,8 @@ class Downloads:
             return _Place(target)
         if url.scheme == "https" and target.scheme != "https":
             raise _refuse(target.host, "leaves https")
+        if self._hosts is not None and (target.scheme != "https" or target.host not in self._hosts):
+            raise _refuse(target.host, "is not among the hosts that files may come from")
         addresses = await _addresses(_ascii_host(target), _origin(target)[2])
         for address in addresses:
             if not is_public(address):
@@ -125,7 +131,7 @@ async def _must_be_file(answer: httpx.Response, *, sent_on: bool) -> None:
 
 def _refuse(where: str, why: str) -> Refused:
     return Refused(
-        f"The marketplace redirected a download to {printable(where)}, which {why}.",
+        f"A download was to come from {printable(where)}, which {why}.",
         hint="Nothing was asked there. Tell the marketplace's support.",
         code="redirect_refused",
     )

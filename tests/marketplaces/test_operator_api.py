@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import tracemalloc
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from agent.domain.errors import NeedsOperator, Refused, Transient
 from agent.domain.offer import OfferState, RemoteState
-from agent.marketplaces import downloads, operator_api
+from agent.marketplaces import downloads, operator_calls
 from agent.marketplaces.operator_api import OperatorApi
 from agent.sandbox.marketplace.faults import KINDS
 from agent.sandbox.marketplace.server import Options, SandboxMarketplace
@@ -127,7 +128,7 @@ async def test_broken_json(deal: Deal, operation: str) -> None:
 @pytest.mark.parametrize("drip", [False, True])
 async def test_slow(deal: Deal, operation: str, drip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     await deal.reach(operation)
-    monkeypatch.setattr(operator_api, "CALL_S", 0.15)
+    monkeypatch.setattr(operator_calls, "CALL_S", 0.15)
     monkeypatch.setattr(downloads, "LEAST_S", 0.15)
     deal.market.set_fault("slow", operation, 1, seconds=LONG, drip=drip)
     begun = asyncio.get_running_loop().time()
@@ -188,7 +189,7 @@ async def test_huge_file(deal: Deal, operation: str, with_length: bool) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert refused.value.code == "file_too_large"
-    assert not deal.into.exists() or deal.into.stat().st_size <= operator_api.LARGEST_ANSWER
+    assert not deal.into.exists() or deal.into.stat().st_size <= operator_calls.LARGEST_ANSWER
     assert peak < 8 * MB  # client and server together
 
 
@@ -223,6 +224,22 @@ async def test_redirect_signed(deal: Deal) -> None:
         await deal.do("getOrderFile", "")
     assert late.value.code == "link_failed"
     await deal.do("getOrderFile", "")  # asked again, it is given a fresh one
+
+
+@pytest.mark.parametrize("behind", [True, False])
+async def test_clock_off(deal: Deal, behind: bool) -> None:
+    """Its word for the moment is ten minutes off; the seconds that are left are not."""
+    deal.market.set_fault("clock_off", seconds=600, behind=behind)
+    (told,) = [offer for offer in await deal.api.offers() if offer.offer_id == deal.offer_id]
+    assert 890 < told.accept_within_s <= 900
+    assert abs(abs((told.accept_by - datetime.now(UTC)).total_seconds() - 900) - 600) < 10
+
+
+async def test_offer_twice(deal: Deal) -> None:
+    """Told as it stands; the ledger takes an offer in once, by its id."""
+    deal.market.set_fault("offer_twice", "listOffers")
+    told = [offer.offer_id for offer in await deal.api.offers()]
+    assert told.count(deal.offer_id) == 2
 
 
 def test_every_fault_has_a_test_here() -> None:
@@ -275,7 +292,7 @@ async def test_a_lost_answer_is_read_back_among_many_orders(offset_s: float) -> 
 
 async def test_a_long_history_does_not_hide_the_newest_order(fresh: SandboxMarketplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be on the last page of many; only what changed since the offer is looked at."""
-    monkeypatch.setattr(operator_api, "MOST_PAGES", 1)
+    monkeypatch.setattr(operator_calls, "MOST_PAGES", 1)
     async with api_of(fresh) as api:
         for _ in range(21):
             await api.accept(fresh.add_offer(offer()), new_key())
@@ -287,7 +304,7 @@ async def test_a_long_history_does_not_hide_the_newest_order(fresh: SandboxMarke
 async def test_an_order_that_cannot_be_found_among_too_many_is_not_called_lost(
     fresh: SandboxMarketplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator_api, "MOST_PAGES", 1)
+    monkeypatch.setattr(operator_calls, "MOST_PAGES", 1)
     async with api_of(fresh) as api:
         waits = fresh.add_offer(offer())
         for _ in range(21):

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.domain.errors import Transient
-from agent.marketplaces import operator_api
+from agent.marketplaces import operator_calls
 from agent.sandbox.marketplace.server import Options, SandboxMarketplace
 from tests.marketplaces.deal import GOOD, MB, SOON, Deal, against, api_of, new_key
 from tests.rigs.http_stub import Received, hang, reply
@@ -91,7 +91,7 @@ async def test_what_is_remembered_of_bad_offers_is_bounded() -> None:
         for start in range(0, 3000, 500):
             stub.answer = reply(200, page(*({"offer_id": f"bad-{n}"} for n in range(start, start + 500))))
             assert await api.offers() == []
-        assert len(api._unreadable) <= 1000
+        assert len(api._rows.told) <= 1000
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ async def test_a_list_without_an_end_ends_here(monkeypatch: pytest.MonkeyPatch) 
         content = page(changed(offer_id=f"of-{next(numbers)}"), cursor=f"c{next(numbers)}")
         writer.write(reply(200, content, Connection="close"))
 
-    monkeypatch.setattr(operator_api, "MOST_PAGES", 5)
+    monkeypatch.setattr(operator_calls, "MOST_PAGES", 5)
     async with against(endless) as (api, stub):
         assert len(await api.offers()) == 5
         stub.answer = reply(200, page(GOOD, cursor="the same for ever"))
         assert len(await api.offers()) == 2
-        monkeypatch.setattr(operator_api, "LIST_S", 0.1)
+        monkeypatch.setattr(operator_calls, "LIST_S", 0.1)
         stub.answer = hang
         with pytest.raises(Transient) as late:
             await api.offers()

@@ -10,6 +10,7 @@ from agent.marketplaces import event_stream
 from agent.marketplaces.operator_api import OperatorApi
 from agent.sandbox.marketplace.server import Options, SandboxMarketplace
 from tests.marketplaces.deal import SOON, Deal, api_of
+from tests.rigs.cable import Cable
 from tests.sandbox.stall import offer
 
 # --- news --------------------------------------------------------------------------------------------------------
@@ -71,6 +72,24 @@ async def test_a_marketplace_that_went_and_came_back_is_listened_to_again(monkey
         with SandboxMarketplace(Options(port=port, token="sesame")) as second:
             second.add_offer(offer())
             assert await waiting < SOON
+
+
+async def test_a_stream_that_was_cut_goes_on_after_the_last_event(fresh: SandboxMarketplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was heard before is not told again, and what happened meanwhile is."""
+    monkeypatch.setattr(event_stream, "FIRST_PAUSE_S", 0.02)
+    port = int(fresh.url.split(":")[2].split("/")[0])
+    async with Cable(port) as cable, OperatorApi("sandbox", fresh.url.replace(str(port), str(cable.port)), lambda: fresh.token, 1.5) as api:
+        waiting = await listening(fresh, api)
+        fresh.add_offer(offer())
+        assert await waiting < 1.2
+        cable.pull()
+        await cable.plug()
+        assert await (await listening(fresh, api)) >= 1.4, "the offer of before the cut is no news"
+        cable.pull()
+        fresh.add_offer(offer())
+        await cable.plug()
+        assert await (await listening(fresh, api)) < 1.2
+        assert len(await api.offers()) == 2
 
 
 async def test_a_closed_adapter_listens_no_more(fresh: SandboxMarketplace) -> None:

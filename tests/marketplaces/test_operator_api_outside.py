@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.domain.errors import AgentError, ConfigError, NeedsOperator, Refused, Transient
-from agent.marketplaces import operator_api
+from agent.marketplaces import operator_calls
+from agent.marketplaces.operator_answers import Rows
 from agent.marketplaces.operator_api import OperatorApi
 from agent.sandbox.marketplace.server import SandboxMarketplace
 from tests.marketplaces.deal import GOOD, against, api_of, new_key
@@ -105,7 +106,7 @@ async def test_a_marketplace_that_is_away(url: str) -> None:
 
 
 async def test_a_large_photo_over_a_slow_line_has_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(operator_api, "CALL_S", 0.1)
+    monkeypatch.setattr(operator_calls, "CALL_S", 0.1)
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(JPEG + bytes(500_000))
 
@@ -158,7 +159,7 @@ def mutated(draw: st.DrawFn) -> Any:
 @given(raw=mutated())
 def test_an_offer_changed_anyhow_is_read_or_left_out(raw: Any) -> None:
     """And what is read can be worked with: its time added to a clock, its money written down."""
-    read = OperatorApi("shop", "http://market.example", lambda: "")._readable(raw)
+    read = Rows("shop").offer(raw)
     if read is not None:
         assert datetime.now(UTC) + timedelta(seconds=read.accept_within_s)
         assert len(str(read.payout)) < 100

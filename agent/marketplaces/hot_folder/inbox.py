@@ -30,11 +30,14 @@ from agent.marketplaces.hot_folder.order_files import (
     text_of,
 )
 from agent.marketplaces.hot_folder.stillness import MODELS, Mark, Stillness, is_model, is_order, listing, mark_of
-from agent.marketplaces.hot_folder.taking import WHY, Journal, Part, Taking, new_id, read_journal
+from agent.marketplaces.hot_folder.taking import WHY, Journal, Part, Taking, new_id, read_journal, write_durably
 
 log = structlog.get_logger()
 
 REMEMBER_REJECTED_S = 3600.0
+WAITING = "WAITING.txt"
+"""In the folder itself, for those who do not see the log: what lies there and is not taken, and why."""
+LARGEST_MODEL_BYTES = 2_000_000_000
 _CHUNK = 1 << 20
 _LONGEST_NAME = 200
 
@@ -94,6 +97,7 @@ class Inbox:
         self._rejected: list[_Rejected] = []
         self._told: dict[str, str] = {}
         self._telling: set[str] = set()
+        self._written: dict[str, str] | None = None
 
     def load(self) -> None:
         """Remember what was rejected shortly before the agent was started."""
@@ -116,18 +120,21 @@ class Inbox:
     def look(self) -> None:
         """Take what is ready; `taken` is told of each new order."""
         self._taking.open()
-        parts, found = self._taking.parts(), listing(self._root)
+        parts, found = self._taking.parts(), listing(self._root, (self._taking.taken.name, self._taking.rejected.name))
         look = _Look(found.files)
         self._stillness.look(self._paths(look, parts))
         self._telling = set()
         for name, why in found.odd.items():
             self._ignored(name, why, look)
+        for name, why in found.foreign.items():
+            self._waits(name, why)
         self._continue(parts, look)
         orders = list(self._orders(look))
         begun = [*self._take_orders(orders, look), *self._reject_orders(orders, look), *self._take_alone(look)]
         for part in [*parts, *begun]:
             self._finish(part, look)
         self._told = {name: why for name, why in self._told.items() if name in self._telling}
+        self._write_waiting()
 
     def _paths(self, look: _Look, parts: Iterable[Part]) -> dict[Path, Mark]:
         inside = [part.folder / name for part in parts for name in part.journal.names]
@@ -274,6 +281,7 @@ class Inbox:
             items=journal.wanted.items,
             files=files,
             files_before_accept=True,
+            add_ons=journal.wanted.add_ons,
             special_instructions=journal.wanted.special_instructions,
         )
 
@@ -294,6 +302,9 @@ class Inbox:
         if look.files[name][0] == 0:
             self._waits(name, "it is empty")
             return False
+        if look.files[name][0] > LARGEST_MODEL_BYTES:
+            self._waits(name, f"it is larger than {LARGEST_MODEL_BYTES / 1e9:.0f} GB, which no model is")
+            return False
         if not os.access(self._root / name, os.R_OK):
             self._waits(name, "the agent may not read it: chmod a+r")
             return False
@@ -310,6 +321,17 @@ class Inbox:
         if self._told.get(name) != why:
             self._told[name] = why
             log.info("hot_folder_waits", file=_shown(name), why=_shown(why))
+
+    def _write_waiting(self) -> None:
+        if self._told == self._written:
+            return
+        path = self._root / WAITING
+        if self._told:
+            rows = "".join(f"{_shown(name)}: {_shown(why)}.\n" for name, why in sorted(self._told.items()))
+            write_durably(path, f"This lies here and is not printed yet:\n\n{rows}".encode())
+        else:
+            path.unlink(missing_ok=True)
+        self._written = dict(self._told)
 
 
 _AGAIN = "What to do: mend the order file and drop it into the hot folder again, together with its models. They lie beside this text."

@@ -74,6 +74,10 @@ class HotFolder:
     def name(self) -> str:
         return self._name
 
+    @property
+    def answered_by_person(self) -> bool:
+        return False
+
     async def __aenter__(self) -> Self:
         with suppress(NeedsOperator):  # a share that is not mounted yet must not keep the agent down; `offers` tries again, and tells
             await self._open()

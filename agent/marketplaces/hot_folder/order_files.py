@@ -12,6 +12,10 @@ color = "black"                           # or { name = "black", hex = "#1a1a1a"
 infill_percent = 40
 supports = "no"
 layer_height_mm = 0.2                     # the printer profile's
+
+[[add_ons]]                               # work by hand that was ordered: ticked off after printing
+title = "sand the top"
+extra_pay = "2.00 EUR"                    # nothing
 """
 
 import difflib
@@ -27,7 +31,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from agent.domain.errors import Refused
-from agent.domain.offer import Item, Supports
+from agent.domain.offer import AddOn, Item, Supports
 from agent.domain.values import Color, Money, Text, Value
 from agent.marketplaces.hot_folder.stillness import is_model
 
@@ -55,6 +59,7 @@ class Wanted(Value):
     payout: Money = Money(amount=Decimal("0.00"), currency="EUR")
     ship_by: AwareDatetime | None = None
     special_instructions: Text = ""
+    add_ons: list[AddOn] = []
 
 
 class BadOrder(Refused):
@@ -199,11 +204,17 @@ class _ItemTable(_Table):
     layer_height_mm: float | None = Field(None, strict=True, gt=0, le=2)
 
 
+class _AddOnTable(_Table):
+    title: Annotated[str, BeforeValidator(_line)] = Field(min_length=1, max_length=200)
+    extra_pay: Annotated[Money | None, BeforeValidator(_money)] = None
+
+
 class _OrderTable(_Table):
     payout: Annotated[Money, BeforeValidator(_money)] = Money(amount=Decimal("0.00"), currency="EUR")
     ship_by: Annotated[datetime | None, BeforeValidator(_moment)] = None
     special_instructions: Text = ""
     items: list[_ItemTable] = Field(min_length=1, max_length=500)
+    add_ons: list[_AddOnTable] = Field(default=[], max_length=50)
 
 
 def _wanted(order: _OrderTable, defaults: Defaults) -> Wanted:
@@ -217,6 +228,7 @@ def _wanted(order: _OrderTable, defaults: Defaults) -> Wanted:
         payout=order.payout,
         ship_by=order.ship_by,
         special_instructions=order.special_instructions,
+        add_ons=[AddOn(code=f"a{n}", title=one.title, extra_pay=one.extra_pay) for n, one in enumerate(order.add_ons, start=1)],
     )
 
 
@@ -244,7 +256,7 @@ _EXPECTED = {
     "string_too_short": "text of at least {min_length} characters",
     "string_too_long": "text of at most {max_length} characters",
     "string_pattern_mismatch": 'a colour such as "#1a1a1a"',
-    "list_type": "a list of tables, each beginning with [[items]]",
+    "list_type": "a list of tables, each beginning with [[…]]",
     "too_short": "at least {min_length}",
     "too_long": "at most {max_length}",
     "model_type": "a table",
@@ -254,7 +266,10 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "value_error": "{error}",
 }
-_OPTIONS = {option for table in (_OrderTable, _ItemTable, _ColorTable) for option in table.model_fields}
+_OPTIONS = {option for table in (_OrderTable, _ItemTable, _ColorTable, _AddOnTable) for option in table.model_fields}
+
+
+_ONE_OF = {"items": "item", "add_ons": "add-on"}
 
 
 def _in_words(error: ValidationError) -> list[str]:
@@ -274,8 +289,8 @@ def _mistake(detail: Any) -> str:
 def _place(loc: tuple[int | str, ...]) -> str:
     """Items count from 1, as people do."""
     match loc:
-        case ("items", int(index), *within):
-            return ", ".join([f"item {index + 1}", *(_one_line(str(part)) for part in within)])
+        case ("items" | "add_ons" as table, int(index), *within):
+            return ", ".join([f"{_ONE_OF[table]} {index + 1}", *(_one_line(str(part)) for part in within)])
         case _:
             return ", ".join(_one_line(str(part)) for part in loc)
 

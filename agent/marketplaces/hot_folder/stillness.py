@@ -3,12 +3,23 @@
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 MODELS = {".stl": "model/stl", ".3mf": "model/3mf", ".obj": "model/obj"}
 """The endings of models, in any case, and their media types."""
+
+_HINTS = {
+    **dict.fromkeys((".zip", ".rar", ".7z", ".gz", ".tar"), "it is packed, and nothing is unpacked here: drop the files themselves"),
+    **dict.fromkeys((".step", ".stp", ".iges", ".igs", ".f3d", ".scad", ".blend", ".sldprt"), "it is no STL, 3MF or OBJ: export it as one"),
+    **dict.fromkeys((".gcode", ".bgcode"), "it is sliced already, and only models are taken: drop the model"),
+}
+"""What people drop by mistake, by its ending, and what they should do."""
+_FOLDER = "it is a folder with models or orders in it, and folders are not looked into: move its files out of it"
+_LOOKED_INTO = 200
+"""So many entries of a folder are looked at."""
 
 Mark = tuple[int, int]
 """Size and time of change (ns): a file whose mark stays is not being written."""
@@ -16,24 +27,38 @@ Mark = tuple[int, int]
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of interest by name, and why others that look like it are not taken."""
+    """The files of interest by name, why others that look like it are not taken, and what is to be done with what is something else."""
 
     files: dict[str, Mark]
     odd: dict[str, str]
+    foreign: dict[str, str]
 
 
-def listing(folder: Path) -> Listing:
-    """Models and order files in a folder. Hidden files, subfolders, and names that end in anything else are nobody's concern."""
-    found = Listing({}, {})
+def listing(folder: Path, but: Container[str] = ()) -> Listing:
+    """Models and order files in a folder. Hidden files are nobody's concern, nor are the names in `but`."""
+    found = Listing({}, {}, {})
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.is_dir(follow_symlinks=False) or not (is_model(entry.name) or is_order(entry.name)):
+            if entry.name.startswith(".") or entry.name in but:
                 continue
-            if why := _odd(entry):
+            if entry.is_dir(follow_symlinks=False) or not (is_model(entry.name) or is_order(entry.name)):
+                if why := _hint(entry):
+                    found.foreign[entry.name] = why
+            elif why := _odd(entry):
                 found.odd[entry.name] = why
             elif (mark := mark_of(Path(entry.path))) is not None:
                 found.files[entry.name] = mark
     return found
+
+
+def _hint(entry: os.DirEntry[str]) -> str:
+    if not entry.is_dir(follow_symlinks=False):
+        return _HINTS.get(Path(entry.name).suffix.lower(), "")
+    try:
+        with os.scandir(entry.path) as inside:
+            return _FOLDER if any(is_model(one.name) or is_order(one.name) for one in islice(inside, _LOOKED_INTO)) else ""
+    except OSError:
+        return ""  # removed meanwhile, or somebody's own
 
 
 def _odd(entry: os.DirEntry[str]) -> str:

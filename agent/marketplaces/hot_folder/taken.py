@@ -20,8 +20,9 @@ from agent.marketplaces.hot_folder.taking import JOURNAL, read_journal, write_du
 log = structlog.get_logger()
 
 NO_FLAWS = Attestation(code="no_flaws", text="I have looked at every part of this order, and there are no visible flaws.")
+AGAIN = "The files lie in this folder. To order it again, move them back into the hot folder."
 _STATE = "state.json"
-_ID = r"hf-[a-z0-9]{10}"
+_ID = r"(hf|mb)-[a-z0-9]{10}"
 _CHUNK = 1 << 20
 _HANDED_IN = frozenset({RemoteState.SUBMITTED, RemoteState.DELIVERED})
 _CODES = {OfferState.EXPIRED: "deadline_passed", OfferState.ACCEPTED: "taken", OfferState.DECLINED: "withdrawn"}
@@ -51,16 +52,20 @@ class TakenOrders:
     """The orders under `folder`. Blocking; may be called from several threads. OSError where the disk does not do it.
 
     How long an offer may still be answered is counted by a clock that nobody sets, from when it was first seen here.
+    `again`: how what was not accepted can be ordered all the same. `told_later`: a person answers elsewhere and tells us afterwards, so
+    that an answer counts after its time as well.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, again: str = AGAIN, *, told_later: bool = False) -> None:
         self._folder = folder
+        self._again = again
+        self._answerable = {OfferState.OPEN, OfferState.EXPIRED} if told_later else {OfferState.OPEN}
         self._open: dict[str, float] = {}
         self._changing = threading.RLock()
 
     def load(self) -> None:
         """Find the offers that were open when the agent stopped."""
-        for folder in self._folder.glob("hf-*"):
+        for folder in self._folder.glob("*-*"):
             if re.fullmatch(_ID, folder.name):
                 self._load(folder.name)
 
@@ -94,7 +99,7 @@ class TakenOrders:
         return offer if offer.state is OfferState.OPEN else None
 
     def _expire(self, offer: Offer) -> None:
-        self._tell(offer.offer_id, "EXPIRED.txt", f"Nobody accepted this order until {_local(offer.accept_by)}.\n{_AGAIN}")
+        self._tell(offer.offer_id, "EXPIRED.txt", f"Nobody accepted this order until {_local(offer.accept_by)}.\n{self._again}")
         self._change(offer.offer_id, lambda now: now.model_copy(update={"offer": OfferState.EXPIRED}))
         self._open.pop(offer.offer_id, None)
 
@@ -113,12 +118,13 @@ class TakenOrders:
             offer = self.offer(offer_id)
             if offer.state is OfferState.ACCEPTED:
                 return self.order(offer_id)
-            if offer.state is not OfferState.OPEN:
+            if offer.state not in self._answerable:
                 raise Refused(f"Offer {offer_id} is {offer.state}.", code=_CODES[offer.state])
             if gone := [name for name in self._models(offer_id) if not (self._folder / offer_id / name).is_file()]:
                 raise Refused(f"Offer {offer_id}: {', '.join(gone)} was moved away.", hint="Drop it again.", code="withdrawn")
             self._change(offer_id, lambda now: now.model_copy(update={"offer": OfferState.ACCEPTED, "remote": RemoteState.ACCEPTED}))
             self._open.pop(offer_id, None)
+            (self._folder / offer_id / "EXPIRED.txt").unlink(missing_ok=True)
             return self.order(offer_id)
 
     def decline(self, offer_id: str, reason: DeclineReason, text: str) -> None:
@@ -126,9 +132,9 @@ class TakenOrders:
             offer = self.offer(offer_id)
             if offer.state is OfferState.DECLINED:
                 return
-            if offer.state is not OfferState.OPEN:
+            if offer.state not in self._answerable:
                 raise Refused(f"Offer {offer_id} is {offer.state}.", code=_CODES[offer.state])
-            self._tell(offer_id, "DECLINED.txt", f"This order was declined ({reason.value.replace('_', ' ')}): {text}\n{_AGAIN}")
+            self._tell(offer_id, "DECLINED.txt", f"This order was declined ({reason.value.replace('_', ' ')}): {text}\n{self._again}")
             self._change(offer_id, lambda now: now.model_copy(update={"offer": OfferState.DECLINED}))
             self._open.pop(offer_id, None)
 
@@ -154,6 +160,7 @@ class TakenOrders:
             payout=offer.payout,
             items=offer.items,
             files=offer.files,
+            add_ons=offer.add_ons,
             special_instructions=offer.special_instructions,
             attestations_required=[NO_FLAWS],
         )
@@ -210,6 +217,9 @@ class TakenOrders:
         if state not in _HANDED_IN:
             raise Refused(f"Order {order_id} is {state}; only one that was submitted is delivered.", code="wrong_state")
         said = {"dropped_off_at": dropped_off_at.isoformat(), "place": place}
+        if state is not RemoteState.DELIVERED:
+            where = f", {place}" if place else ""
+            self._tell(order_id, "DONE.txt", f"This order was made and handed over: {_local(dropped_off_at)}{where}.")
         return self._advance(order_id, frozenset({RemoteState.SUBMITTED}), RemoteState.DELIVERED, said)
 
     def report_problem(self, order_id: str, problem: ProblemCode, text: str, key: str) -> None:
@@ -266,9 +276,6 @@ class TakenOrders:
     def _tell(self, offer_id: str, name: str, text: str) -> None:
         """Before the state is written: told twice is better than never."""
         write_durably(self._folder / offer_id / name, f"{text}\n".encode())
-
-
-_AGAIN = "The files lie in this folder. To order it again, move them back into the hot folder."
 
 
 def _unreadable(path: Path) -> NeedsOperator:

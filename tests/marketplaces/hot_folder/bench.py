@@ -10,6 +10,7 @@ import pytest
 
 from agent.domain.offer import Offer, Supports
 from agent.domain.values import Color
+from agent.marketplaces.hot_folder.inbox import WAITING
 from agent.marketplaces.hot_folder.marketplace import HotFolder
 
 STILL_S = 0.2
@@ -82,7 +83,7 @@ async def told(market: HotFolder, logs: Logs, event: str, name: str) -> str:
 
 
 def lying(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {"taken", "rejected"}
+    return {path.name for path in folder.iterdir()} - {"taken", "rejected", WAITING}
 
 
 def rejected(inbox: Path) -> Path:

@@ -51,6 +51,8 @@ async def test_an_order_goes_from_accept_to_delivered_and_every_act_may_be_repea
         state = json.loads((inbox / "taken" / order_id / "state.json").read_text())
         assert state["said"]["agreements"][0]["agreed_by"] == "Ada"
         assert state["said"]["place"] == "at the door"
+        assert "handed over" in (done := (inbox / "taken" / order_id / "DONE.txt").read_text())
+        assert "at the door" in done
 
 
 @unwatched
@@ -117,6 +119,19 @@ async def test_an_offer_expires_also_while_the_agent_is_down(inbox: Path) -> Non
     async with hot_folder(inbox, still_s=0) as market:
         assert await market.offers() == []
         assert (await market.offer(offer_id)).state is OfferState.EXPIRED
+
+
+@unwatched
+async def test_a_clock_that_was_set_back_gives_nobody_more_time(inbox: Path) -> None:
+    async with hot_folder(inbox, still_s=0, accept_within_s=60) as market:
+        offer_id = await one_offer(market, inbox)
+    journal = inbox / "taken" / offer_id / "order.json"
+    written = json.loads(journal.read_text())
+    written["offer"]["accept_by"] = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    journal.write_text(json.dumps(written))
+    async with hot_folder(inbox, still_s=0, accept_within_s=60) as market:
+        (offer,) = await market.offers()
+        assert 0 < offer.accept_within_s <= 60
 
 
 @unwatched

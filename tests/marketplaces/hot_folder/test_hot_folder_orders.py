@@ -9,7 +9,7 @@ import pytest
 
 from agent.domain.offer import OfferState, Supports
 from agent.domain.values import Color
-from tests.marketplaces.hot_folder.bench import ORDER, STL, Logs, hot_folder, lying, offered, told, unwatched
+from tests.marketplaces.hot_folder.bench import ONE_ITEM, ORDER, STL, Logs, hot_folder, lying, offered, told, unwatched
 
 
 async def test_an_stl_alone_is_an_order_with_the_folders_options(inbox: Path, tmp_path: Path) -> None:
@@ -169,3 +169,70 @@ async def test_a_name_that_is_not_utf8_is_told_and_left(inbox: Path, logs: Logs)
     async with hot_folder(inbox, still_s=0) as market:
         assert "not UTF-8" in await told(market, logs, "hot_folder_waits", "??.stl")
         assert await market.offers() == []
+
+
+@unwatched
+async def test_add_ons_are_part_of_the_order(inbox: Path) -> None:
+    (inbox / "hook.stl").write_bytes(STL)
+    sanding = '[[add_ons]]\ntitle = "sand the top"\nextra_pay = "2.00 EUR"\n[[add_ons]]\ntitle = "threaded insert M4"\n'
+    (inbox / "order.toml").write_text(ONE_ITEM + sanding)
+    async with hot_folder(inbox, still_s=0) as market:
+        (offer,) = await offered(market)
+        assert [(one.code, one.title, str(one.extra_pay or "")) for one in offer.add_ons] == [
+            ("a1", "sand the top", "2.00 EUR"),
+            ("a2", "threaded insert M4", ""),
+        ]
+        assert (await market.accept(offer.offer_id, "k")).add_ons == offer.add_ons
+
+
+@unwatched
+@pytest.mark.parametrize(
+    ("name", "why"), [("orders.zip", "packed"), ("hook.STEP", "export it"), ("hook.gcode", "drop the model"), ("monday", "folder")]
+)
+async def test_what_people_drop_by_mistake_is_told_and_left(inbox: Path, logs: Logs, name: str, why: str) -> None:
+    if name == "monday":
+        (inbox / name).mkdir()
+        (inbox / name / "hook.stl").write_bytes(STL)
+    else:
+        (inbox / name).write_bytes(STL)
+    async with hot_folder(inbox, still_s=0) as market:
+        assert why in await told(market, logs, "hot_folder_waits", name)
+        assert (await market.offers(), lying(inbox)) == ([], {name})
+
+
+@unwatched
+async def test_what_waits_is_told_in_the_folder_itself_for_as_long_as_it_waits(inbox: Path) -> None:
+    waiting = inbox / "WAITING.txt"
+    (inbox / "order.toml").write_text(ONE_ITEM)
+    (inbox / "all.zip").write_bytes(b"PK")
+    (inbox / "a\nb.zip").write_bytes(b"PK")
+    async with hot_folder(inbox, still_s=0) as market:
+        await market.offers()
+        await market.offers()
+        lines = waiting.read_text().splitlines()
+        assert "order.toml: it names hook.stl, which is not there." in lines
+        assert len(lines) == 5
+        written = waiting.stat().st_mtime_ns
+        await market.offers()
+        assert waiting.stat().st_mtime_ns == written
+        for gone in inbox.glob("*.zip"):
+            gone.unlink()
+        (inbox / "hook.stl").write_bytes(STL)
+        await offered(market)
+        assert not waiting.exists()
+    waiting.write_text("of an agent that was killed")
+    async with hot_folder(inbox, still_s=0) as market:
+        await market.offers()
+    assert not waiting.exists()
+
+
+@unwatched
+async def test_a_model_larger_than_any_model_is_not_even_read(inbox: Path, logs: Logs) -> None:
+    with (inbox / "huge.stl").open("wb") as file:
+        file.truncate(1 << 42)
+    (inbox / "hook.stl").write_bytes(STL)
+    async with hot_folder(inbox, still_s=0) as market:
+        (offer,) = await offered(market)
+        assert offer.files[0].name == "hook.stl"
+        assert "larger than" in await told(market, logs, "hot_folder_waits", "huge.stl")
+        assert lying(inbox) == {"huge.stl"}

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from agent.commands.options import json_option, say_json
 from agent.domain.errors import Refused
 from agent.sandbox.bambu.settings import Settings
 from agent.sandbox.klipper.settings import PROGRAMS
@@ -86,3 +87,63 @@ def klipper(**settings: Any) -> None:
         serve_klipper(KlipperSettings(**settings))
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}.", hint="Choose another --folder.", code="bad_folder") from error
+
+
+@sandbox.command()
+@click.option("--url", required=True, help="Where the server's paths begin, such as https://market.example/operator/v1.")
+@click.option("--token", default="", envvar="OPERATOR_API_TOKEN", help="The bearer token. Others on this machine see a command line.")
+@click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="A file with the token instead.")
+@click.option(
+    "--read-only-token-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="A file with a token that may only read."
+)
+@click.option(
+    "--act", is_flag=True, help="Also what has consequences: accept an order and lead it to its delivery, decline one, ask for supplies."
+)
+@click.option("--person", default="", metavar="NAME", help="With --act: who agrees to what the order asks a person to agree to.")
+@click.option(
+    "--case", "only", multiple=True, metavar="NAME", help="Only this case. Repeatable; most with --act need offers.accept before."
+)
+@json_option
+def conformance(
+    url: str,
+    token: str,
+    token_file: Path | None,
+    read_only_token_file: Path | None,
+    act: bool,
+    person: str,
+    only: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Check any server that claims the Operator API, case by case. Exit 0: none failed. 1: some did.
+
+    Without --act only GET is sent. With it, real orders are accepted, submitted and marked as delivered: use an account for tests.
+    """
+    try:
+        # What reads the contract is an extra, and no other command waits for it.
+        from agent.sandbox.conformance.kit import CASES, Options  # noqa: PLC0415
+        from agent.sandbox.conformance.report import check  # noqa: PLC0415
+    except ImportError as error:
+        hint = "Install the extra: pip install 'intagly-agent[sandbox]'."
+        raise Refused(f"The conformance kit needs the Python package {error.name}.", hint=hint, code="missing_extra") from error
+    token = _secret(token_file) or token
+    if not token:
+        raise click.UsageError("Give the token with --token-file, --token or OPERATOR_API_TOKEN.")
+    reader = _secret(read_only_token_file)
+    _must_be_sendable(token + reader)
+    if unknown := sorted(set(only) - {case.name for case in CASES}):
+        raise click.UsageError(f"There is no case {', '.join(unknown)}. There are: {', '.join(case.name for case in CASES)}.")
+    options = Options(url, token, act=act, reader=reader, person=person, only=frozenset(only))
+    document, conforms = check(options, None if as_json else click.echo)
+    if as_json:
+        say_json(document)
+    if not conforms:
+        raise click.exceptions.Exit(1)
+
+
+def _secret(file: Path | None) -> str:
+    return file.read_text("utf-8", errors="replace").strip() if file else ""
+
+
+def _must_be_sendable(token: str) -> None:
+    if not (token.isascii() and token.isprintable()):
+        raise click.UsageError("The token holds characters no token has.")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -248,6 +250,42 @@ def test_a_fault_that_cannot_be_is_refused_when_it_is_set(
     with pytest.raises(Problem) as refused:
         market.set_fault(name, target, **params)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(("behind", "minutes"), [(False, 10), (True, -10)])
+def test_clock_off_its_own_times_are_wrong_and_the_seconds_left_are_right(
+    market: SandboxMarketplace, http: httpx.Client, behind: bool, minutes: int
+) -> None:
+    offer_id = market.add_offer(offer(accept_within_s=900))
+    market.set_fault("clock_off", seconds=600, behind=behind)
+    for path in ("/offers", f"/offers/{offer_id}"):
+        answer = http.get(path)
+        told = answer.json()["offers"][0] if path == "/offers" else answer.json()
+        left = datetime.fromisoformat(told["accept_by"]) - datetime.now(UTC)
+        off = parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
+        assert abs(left.total_seconds() - 900 - 60 * minutes) < 5
+        assert abs(off.total_seconds() - 60 * minutes) < 5
+        assert 890 < told["accept_within_s"] <= 900
+    assert abs(parsedate_to_datetime(http.get("/orders").headers["date"]) - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_offer_twice_on_one_page(market: SandboxMarketplace, http: httpx.Client) -> None:
+    offer_id = market.add_offer(offer())
+    market.set_fault("offer_twice", count=1)
+    assert [told["offer_id"] for told in http.get("/offers").json()["offers"]] == [offer_id, offer_id]
+    assert [told["offer_id"] for told in http.get("/offers").json()["offers"]] == [offer_id]
+
+
+def test_a_fault_by_chance_happens_in_its_share_of_the_cases_and_the_same_seed_is_the_same_luck(
+    market: SandboxMarketplace, careless: httpx.Client
+) -> None:
+    lucks = []
+    for seed in (7, 7, 8):
+        market.set_fault("error_500", "getStatus", rate=0.3, seed=seed)
+        lucks.append([careless.get("/status").status_code for _ in range(100)])
+        market.clear_faults()
+    assert lucks[0] == lucks[1] != lucks[2]
+    assert all(15 <= luck.count(500) <= 45 for luck in lucks)
 
 
 def test_every_fault_has_a_test_of_its_own_here() -> None:

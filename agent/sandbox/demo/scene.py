@@ -24,6 +24,12 @@ url = "{url}"
 token_file = "token"
 poll_interval_s = 1
 
+[acceptance]
+packagings = {{ box-s = [150, 100, 80], box-m = {{ inner_mm = [250, 200, 150], padding_mm = 10, stock = 5 }} }}
+
+[schedule]
+handling_h = 1
+
 [files]
 keep_free_mb = 50
 """

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -16,29 +19,37 @@ from agent.domain.errors import Refused
 from agent.domain.order import Order, State
 from agent.ledger.sql_ledger import SqlLedger
 from agent.sandbox.demo.scene import Daemon, Scene
-from agent.sandbox.demo.story import STORY, summary
+from agent.sandbox.demo.story import STORY, summary, why
 from agent.sandbox.marketplace.server import SandboxMarketplace
 from agent.sandbox.person import NAME, Person
 from agent.wiring import build_printers, file_store, ledger_url
 
 LONGEST_S = 300.0
+_SHIP_IN = (timedelta(hours=8), timedelta(hours=1, minutes=10))
+"""The first can be kept; the second asks for the same part sooner than it can be printed and packed."""
 _LOOK_S = 0.05
 SPEED = 300.0
 
 
 def show(folder: Path) -> None:
-    """One order from offer to delivered, told line by line. Refused where it does not get there."""
+    """Two offers, of which one cannot be kept; the other one from offer to delivered, told line by line. Refused where it does not get
+    there."""
     began = time.monotonic()
     with SandboxMarketplace() as market:
         scene = Scene(folder, market.url, market.token, SPEED)
         scene.set_up()
         click.echo(f"A sandbox marketplace serves at {market.url}, a virtual Prusa MK3S prints {SPEED:.0f} times faster than a real one,")
         click.echo(f"and {NAME}, does what only hands can do. Everything else is the real agent and the real PrusaSlicer.\n")
-        market.add_offer({"files": [{"path": str(scene.model)}], "items": [{"infill_percent": 20, "supports": "no"}]})
+        for ship_in in _SHIP_IN:
+            market.add_offer(_offer(scene.model, datetime.now(UTC) + ship_in))
         settings = load(scene.config)
         with SqlLedger(ledger_url(settings)) as ledger, scene.daemon() as daemon:
-            order = _Follower(settings, ledger, daemon, folder, Console()).follow()
-        _tell_end(order, market, scene, settings, time.monotonic() - began)
+            orders = _Follower(settings, ledger, daemon, folder, Console()).follow()
+        _tell_end(orders, market, scene, settings, time.monotonic() - began)
+
+
+def _offer(model: Path, ship_by: datetime) -> dict[str, Any]:
+    return {"files": [{"path": str(model)}], "items": [{"infill_percent": 20, "supports": "no"}], "ship_by": ship_by.isoformat()}
 
 
 class _Follower:
@@ -50,28 +61,30 @@ class _Follower:
         self._ledger = ledger
         self._daemon = daemon
         self._person = Person(ledger, file_store(settings), folder)
-        self._told = 0
+        self._told = Counter[str]()
         self._began = time.monotonic()
 
-    def follow(self) -> Order:
+    def follow(self) -> list[Order]:
+        """Until every offer of the demo came to its end."""
         with ExitStack() as stack:
             bar = _PrintBar(self._settings, self._console, stack)
             while time.monotonic() - self._began < LONGEST_S:
                 self._daemon.must_be_up()
-                for order in self._ledger.orders():
+                orders = self._ledger.orders()
+                for order in orders:
                     self._tell_news(order)
-                    bar.show(order)
-                    if order.ended:
-                        return order
+                bar.show(orders)
+                if len(orders) == len(_SHIP_IN) and all(order.ended for order in orders):
+                    return list(orders)
                 self._let_person_act()
                 time.sleep(_LOOK_S)  # a ledger has no event for another process
         raise Refused(f"The demo's order was not delivered within {LONGEST_S:.0f} s.")
 
     def _tell_news(self, order: Order) -> None:
-        for event in list(self._ledger.events(order.id))[self._told :]:
-            self._told += 1
+        for event in list(self._ledger.events(order.id))[self._told[order.id] :]:
+            self._told[order.id] += 1
             if event.kind in STORY:
-                self._say(STORY[event.kind](order, event))
+                self._say(f"{order.id}: {STORY[event.kind](order, event)}")
             if event.kind == "on_hold":
                 raise Refused("The demo's order is on hold, which must not happen.", hint="Its log says why.")
 
@@ -95,8 +108,8 @@ class _PrintBar:
         self._stack = stack
         self._quarters = 0
 
-    def show(self, order: Order) -> None:
-        if order.state is not State.PRINTING:
+    def show(self, orders: Sequence[Order]) -> None:
+        if not any(order.state is State.PRINTING for order in orders):
             if self._progress is not None:
                 self._progress.stop()
                 self._progress = None
@@ -117,13 +130,16 @@ class _PrintBar:
         self._progress.update(self._task, completed=done)
 
 
-def _tell_end(order: Order, market: SandboxMarketplace, scene: Scene, settings: Settings, seconds: float) -> None:
-    if order.state is not State.CLOSED:
-        raise Refused(f"The demo's order ended as {order.state}.", hint=f"The daemon's log: {scene.log}")
+def _tell_end(orders: list[Order], market: SandboxMarketplace, scene: Scene, settings: Settings, seconds: float) -> None:
+    ended = sorted(orders, key=lambda order: order.state is not State.CLOSED)
+    if [order.state for order in ended] != [State.CLOSED, State.DECLINED]:
+        told = ", ".join(f"{order.id} {order.state}" for order in orders)
+        raise Refused(f"One of the demo's offers should be delivered and one declined: {told}.", hint=f"The daemon's log: {scene.log}")
+    made, declined = ended
     click.echo()
-    for line in summary(order):
+    for line in (*summary(made), "", *why(declined), "", *_where(made, market, scene, settings)):
         click.echo(line)
-    click.echo("\n".join(_where(order, market, scene, settings)))
+    click.echo(f"Why it was declined: .venv/bin/intagly-agent offers show {declined.id} --config {scene.config}")
     click.echo(f"\nDelivered in {seconds:.0f} s.")
 
 

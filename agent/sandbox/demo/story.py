@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from agent.domain.events import Event
 from agent.domain.order import Order
 from agent.domain.plate import SlicedPlate
+from agent.domain.print_time import hours
 
 Teller = Callable[[Order, Event], str]
 
@@ -16,14 +17,31 @@ def _offered(order: Order, _event: Event) -> str:
         f"supports: {item.supports}"
         for item in offer.items
     )
-    return f"the marketplace offers {items}, for {offer.payout}"
+    return f"the marketplace offers {items}, for {offer.payout}{_asked_by(order)}"
 
 
 def _decided(order: Order, _event: Event) -> str:
     decision = order.dossier.decision
-    quote = next(iter(decision.quotes), None) if decision else None
-    what = f"; it would take {quote.print_seconds / 60:.0f} min and {quote.filament_g:.1f} g" if quote else ""
-    return f"the agent looked at the model, sliced it and decided: {decision.answer if decision else '?'}{what}"
+    if decision is None:
+        return "decided"
+    told = [f"the agent looked at the model, sliced it, planned it and decided: {decision.answer}"]
+    quote = next((quote for quote in decision.quotes if quote.ok), None)
+    if quote is not None:
+        told.append(f"quote for {quote.printer}: {hours(quote.print_seconds)}, {quote.filament_g:.1f} g, {quote.plates} plate")
+    if decision.forecast is not None and decision.forecast.ready_at is not None:
+        told.append(f"plan: ready {decision.forecast.ready_at.astimezone():%H:%M}{_asked_by(order)}")
+    if decision.packaging:
+        told.append(f"packaging: {decision.packaging}")
+    return "; ".join(told)
+
+
+def _asked_by(order: Order) -> str:
+    ship_by = order.dossier.offer.ship_by
+    return f", to be shipped by {ship_by.astimezone():%H:%M}" if ship_by else ""
+
+
+def _declined(_order: Order, event: Event) -> str:
+    return f"the offer is declined ({event.data['reason']}): {event.data['text']}"
 
 
 def _checked(order: Order, _event: Event) -> str:
@@ -50,6 +68,7 @@ STORY: Mapping[str, Teller] = {
     "offered": _offered,
     "decided": _decided,
     "accepted": _text("the offer is accepted, well inside its fifteen minutes"),
+    "declined": _declined,
     "fetched": _text("every file is stored by its sha256"),
     "checked": _checked,
     "sliced": _sliced,
@@ -73,14 +92,20 @@ STORY: Mapping[str, Teller] = {
 
 def summary(order: Order) -> Iterator[str]:
     """What was decided, sliced, proved and printed."""
-    decision = order.dossier.decision
-    if decision is not None:
-        yield f"Decided: {decision.answer}, by {len(decision.rules)} rules:"
-        for rule in decision.rules:
-            mark = "✓" if rule.ok else "✗"
-            yield f"  {mark} {rule.printer + ': ' if rule.printer else ''}{rule.rule}: {rule.value} (limit: {rule.limit})"
+    yield from why(order)
     for plate in order.dossier.plates:
         yield from _plate(plate)
+
+
+def why(order: Order) -> Iterator[str]:
+    """The decision, rule by rule."""
+    decision = order.dossier.decision
+    if decision is None:
+        return
+    yield f"{order.id}, decided: {decision.answer}, by {len(decision.rules)} rules:"
+    for rule in decision.rules:
+        mark = "✓" if rule.ok else "✗"
+        yield f"  {mark} {rule.printer + ': ' if rule.printer else ''}{rule.rule}: {rule.value} (limit: {rule.limit})"
 
 
 def _plate(plate: SlicedPlate) -> Iterator[str]:

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -40,12 +41,12 @@ def is_person(name: str) -> bool:
     return bool(words) and not _PROGRAM_WORDS.intersection(words) and " ".join(words) not in _PROGRAM_NAMES
 
 
-def _checked_instant(text: str) -> str:
-    instant(text)
-    return text
+def _in_utc(text: str) -> str:
+    return instant(text).isoformat().replace("+00:00", "Z")
 
 
-Instant = Annotated[str, AfterValidator(_checked_instant)]
+Instant = Annotated[str, AfterValidator(_in_utc)]
+"""An RFC 3339 time; kept, and told again, in UTC."""
 
 
 class Body(BaseModel):
@@ -101,6 +102,12 @@ class MoneyBody(Body):
     currency: str = Field(pattern=r"^[A-Z]{3}$")
 
 
+@lru_cache(maxsize=64)
+def _read(path: str, _changed_ns: int, _size: int) -> bytes:
+    """The same model in a thousand offers lies in memory once."""
+    return Path(path).read_bytes()
+
+
 class FileBody(Body):
     """A model, by its content or by a path on this machine. `name` is told as it stands, however strange."""
 
@@ -119,7 +126,8 @@ class FileBody(Body):
     def content(self) -> bytes:
         """ValueError where it is no base64, OSError where the path cannot be read."""
         if self.path:
-            return Path(self.path).read_bytes()
+            seen = Path(self.path).stat()
+            return _read(self.path, seen.st_mtime_ns, seen.st_size)
         try:
             return base64.b64decode(self.content_base64, validate=True)
         except binascii.Error as error:
@@ -203,6 +211,8 @@ class FaultBody(Body):
     name: str
     target: str | None = None
     count: int | None = Field(default=None, ge=1)
+    rate: float = Field(default=1.0, gt=0, le=1)
+    seed: int = 0
     params: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any, cast
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _CLOSE = "sandbox.close_connection"
@@ -23,6 +26,20 @@ class ClosableProtocol(H11Protocol):
             await served(scope, receive, send)
 
         self.app = cast("Any", app)
+
+
+def dated(app: ASGIApp, now: Callable[[], datetime]) -> ASGIApp:
+    """Every answer says when it was made (RFC 9110, 6.6.1), by the marketplace's own clock, which may be wrong."""
+
+    async def with_date(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(raw=message["headers"]).setdefault("date", format_datetime(now(), usegmt=True))
+            await send(message)
+
+        await app(scope, receive, send_dated)
+
+    return with_date
 
 
 async def close_connection(scope: Scope, receive: Receive) -> None:

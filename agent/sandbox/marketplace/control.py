@@ -34,6 +34,11 @@ class Control:
         offer = self._market.offer(offer_id)
         return {"offer_id": offer_id, "state": offer.state, "order_id": offer.order_id}
 
+    def offers(self) -> list[dict[str, Any]]:
+        """All of them, the oldest first, answered or not."""
+        self._market.tick()
+        return [{"offer_id": offer.offer_id, "state": offer.state, "order_id": offer.order_id} for offer in self._market.offers.values()]
+
     def withdraw_offer(self, offer_id: str) -> None:
         self._market.tick()
         self._market.withdraw(self._market.offer(offer_id))
@@ -68,13 +73,14 @@ class Control:
         self._market.emit("message", text=text)
 
     def set_fault(self, asked: bodies.FaultBody) -> dict[str, Any]:
-        return self._market.faults.set(asked.name, asked.target, asked.count, asked.params).told()
+        return self._market.faults.set(asked.name, asked.target, asked.count, asked.params, rate=asked.rate, seed=asked.seed).told()
 
     def clear_faults(self, name: str | None = None) -> None:
         self._market.faults.clear(name)
 
-    def faults(self) -> list[dict[str, Any]]:
-        return self._market.faults.told()
+    def faults(self) -> dict[str, Any]:
+        """Those that are set, and how often each happened since the server began."""
+        return {"faults": self._market.faults.told(), "happened": dict(self._market.faults.happened)}
 
     def journal(self) -> dict[str, Any]:
         return self._market.journal.told()
@@ -86,7 +92,10 @@ Act = Callable[[Request, bytes], Any]
 def routes(control: Control) -> list[BaseRoute]:
     """The control plane over HTTP, for processes that are not this one. No token; loopback only."""
     table: Mapping[str, Mapping[str, Act]] = {
-        "/offers": {"POST": lambda request, body: control.add_offer(parsed(request, body, bodies.OfferBody))},
+        "/offers": {
+            "GET": lambda _, __: {"offers": control.offers()},
+            "POST": lambda request, body: control.add_offer(parsed(request, body, bodies.OfferBody)),
+        },
         "/offers/{id}": {"GET": lambda request, _: control.offer(_id(request))},
         "/offers/{id}/withdraw": {"POST": lambda request, _: control.withdraw_offer(_id(request))},
         "/offers/{id}/take": {"POST": lambda request, _: control.take_offer(_id(request))},
@@ -102,7 +111,7 @@ def routes(control: Control) -> list[BaseRoute]:
         },
         "/messages": {"POST": lambda request, body: control.send_message(parsed(request, body, bodies.MessageBody).text)},
         "/faults": {
-            "GET": lambda _, __: {"faults": control.faults()},
+            "GET": lambda _, __: control.faults(),
             "POST": lambda request, body: control.set_fault(parsed(request, body, bodies.FaultBody)),
             "DELETE": lambda _, __: control.clear_faults(),
         },

@@ -1,5 +1,7 @@
 """Faults by name: what can go wrong between an agent and a marketplace, made to happen when a test wants it."""
 
+import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +33,8 @@ def _redirect(**params: Any) -> Kind:
     return Kind(("getOrderFile",), ("previewOfferFile", "getOrderFile"), params)
 
 
-def _only(operation: str) -> Kind:
-    return Kind((operation,), (operation,), {})
+def _only(*operations: str, **params: Any) -> Kind:
+    return Kind(operations, operations, params)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -47,6 +49,10 @@ KINDS: Mapping[str, Kind] = {
     "deadline_expired": _only("acceptOffer"),
     "offer_withdrawn": _only("acceptOffer"),
     "offer_taken": _only("acceptOffer"),
+    # Its own times (Date, created_at, accept_by) are so many seconds ahead of the truth, or behind it; accept_within_s is right.
+    "clock_off": _only("listOffers", "getOffer", seconds=600.0, behind=False),
+    # Every offer of the page stands on it twice.
+    "offer_twice": _only("listOffers"),
     "not_before_accept": _only("previewOfferFile"),
     "wrong_sha256": _models(),
     # `with_length`: the answer's Content-Length tells the true, huge size; else it is told nowhere.
@@ -60,21 +66,26 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass
 class Fault:
-    """One fault that is set. `left` None: until it is cleared."""
+    """One fault that is set. `left` None: until it is cleared. `rate`: it happens by chance, in this share of the cases; the same seed
+    is the same luck."""
 
     name: str
     target: str | None
     left: int | None
     params: dict[str, Any]
+    rate: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._luck = random.Random(f"{self.seed} {self.name} {self.target}")
 
     def hits(self, operation: str) -> bool:
-        if self.target is not None:
-            return self.target == operation
         usual = KINDS[self.name].usual
-        return usual == ANY or operation in usual
+        aimed = self.target == operation if self.target is not None else usual == ANY or operation in usual
+        return aimed and (self.rate >= 1 or self._luck.random() < self.rate)
 
     def told(self) -> dict[str, Any]:
-        return {"name": self.name, "target": self.target, "left": self.left, "params": self.params}
+        return {"name": self.name, "target": self.target, "left": self.left, "rate": self.rate, "params": self.params}
 
 
 def _alike(value: object, usual: object) -> bool:
@@ -92,8 +103,18 @@ class Faults:
     def __init__(self, operations: frozenset[str]) -> None:
         self._operations = operations
         self._set: list[Fault] = []
+        self.happened: Counter[str] = Counter()
 
-    def set(self, name: str, target: str | None = None, count: int | None = None, params: Mapping[str, Any] | None = None) -> Fault:
+    def set(
+        self,
+        name: str,
+        target: str | None = None,
+        count: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        rate: float = 1.0,
+        seed: int = 0,
+    ) -> Fault:
         """Problem 422 where there is no such fault, operation or parameter, or the one cannot hit the other."""
         kind = KINDS.get(name)
         if kind is None:
@@ -108,7 +129,7 @@ class Faults:
         wrong = [param for param, usual in kind.params.items() if not _alike(merged[param], usual)]
         if wrong:
             raise Problem(422, "bad_parameter", f"{name}: {', '.join(wrong)} must be of the kind of {dict(kind.params)}.")
-        fault = Fault(name, target, count, merged)
+        fault = Fault(name, target, count, merged, rate, seed)
         self._set.append(fault)
         return fault
 
@@ -124,6 +145,7 @@ class Faults:
                     fault.left -= 1
                     if fault.left <= 0:
                         self._set.remove(fault)
+                self.happened[name] += 1
                 return fault
         return None
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -55,13 +55,13 @@ class Offer:
     state: str = "open"
     order_id: str = ""
 
-    def told(self, monotonic: float) -> dict[str, Any]:
-        """As the contract's Offer; `monotonic` is now."""
+    def told(self, monotonic: float, clock_off: timedelta = timedelta()) -> dict[str, Any]:
+        """As the contract's Offer; `monotonic` is now, `clock_off` what is wrong with the times it tells."""
         return {
             "offer_id": self.offer_id,
             "state": self.state,
-            "created_at": rfc3339(self.created_at),
-            "accept_by": rfc3339(self.accept_by),
+            "created_at": rfc3339(self.created_at + clock_off),
+            "accept_by": rfc3339(self.accept_by + clock_off),
             "accept_within_s": round(max(0.0, self.deadline - monotonic), 3),
             "files_before_accept": self.asked.files_before_accept,
             **self.work(),

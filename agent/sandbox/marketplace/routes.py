@@ -7,7 +7,8 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, TypeVar
 
 from starlette.responses import Response, StreamingResponse
@@ -49,12 +50,29 @@ def set_status(call: Call) -> Response:
 def list_offers(call: Call) -> Response:
     waiting = [(offer.seq, offer) for offer in call.market.offers.values() if offer.state == "open"]
     page, following = _page(waiting, call.query("cursor"))
-    monotonic = call.monotonic()
-    return _json({"offers": [offer.told(monotonic) for offer in page], "next_cursor": following})
+    monotonic, off = call.monotonic(), _clock_off(call)
+    told = [offer.told(monotonic, off) for offer in page]
+    if call.market.faults.take("offer_twice", call.operation):
+        told += told
+    return _json({"offers": told, "next_cursor": following}, headers=_dated(call, off))
 
 
 def get_offer(call: Call) -> Response:
-    return _json(call.offer().told(call.monotonic()))
+    off = _clock_off(call)
+    return _json(call.offer().told(call.monotonic(), off), headers=_dated(call, off))
+
+
+def _clock_off(call: Call) -> timedelta:
+    fault = call.market.faults.take("clock_off", call.operation)
+    if fault is None:
+        return timedelta()
+    seconds = float(fault.params["seconds"])
+    return timedelta(seconds=-seconds if fault.params["behind"] else seconds)
+
+
+def _dated(call: Call, off: timedelta) -> dict[str, str]:
+    """Nothing where the clock is right: the server dates its answers itself."""
+    return {"Date": format_datetime(call.market.now() + off, usegmt=True)} if off else {}
 
 
 def accept_offer(call: Call) -> Response:

@@ -18,7 +18,7 @@ import uvicorn
 from agent.sandbox.marketplace import control
 from agent.sandbox.marketplace.app import API_PATH, OPERATION_IDS, Api, Tokens, build
 from agent.sandbox.marketplace.bodies import FaultBody, OfferBody
-from agent.sandbox.marketplace.connection import ClosableProtocol
+from agent.sandbox.marketplace.connection import ClosableProtocol, dated
 from agent.sandbox.marketplace.state import Market
 
 T = TypeVar("T")
@@ -65,7 +65,14 @@ class _Server:
         api.origin = self.origin
         app = build(api, control.routes(self.control))
         config = uvicorn.Config(
-            app, http=ClosableProtocol, ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=2
+            dated(app, self.market.now),
+            http=ClosableProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            date_header=False,
+            timeout_graceful_shutdown=2,
         )
         self._uvicorn = _Uvicorn(config, partial(listening, self))
 
@@ -184,9 +191,12 @@ class SandboxMarketplace:
     def send_message(self, text: str) -> None:
         self._call(lambda control: control.send_message(text))
 
-    def set_fault(self, name: str, target: str | None = None, count: int | None = None, **params: Any) -> None:
-        """A fault of `faults.KINDS`, for an operationId or where it usually hits, this many times or until it is cleared."""
-        body = FaultBody(name=name, target=target, count=count, params=params)
+    def set_fault(
+        self, name: str, target: str | None = None, count: int | None = None, *, rate: float = 1.0, seed: int = 0, **params: Any
+    ) -> None:
+        """A fault of `faults.KINDS`, for an operationId or where it usually hits, this many times or until it is cleared; always, or by
+        chance in this share of the cases."""
+        body = FaultBody(name=name, target=target, count=count, rate=rate, seed=seed, params=params)
         self._call(lambda control: control.set_fault(body))
 
     def clear_faults(self, name: str | None = None) -> None:

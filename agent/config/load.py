@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent.config.across import double_marketplaces, double_printers, unknown_profiles
 from agent.config.layers import Layer, first, from_command_line, from_environment, origin
 from agent.config.mistakes import BadConfiguration, Finding, Mistake, findings
-from agent.config.model import LATER_MARKETPLACES, OperatorApiSettings, Settings, layered
+from agent.config.model import OperatorApiSettings, Settings, layered
 from agent.config.places import lines_of
 from agent.config.printer import PrinterSettings, VirtualSettings
 from agent.config.values import Reading, located, reading, reading_with, text_of
@@ -36,7 +36,7 @@ def load(path: Path, overrides: Mapping[str, str] = {}, environ: Mapping[str, st
         main = _read(path, mistakes)
         layers = [from_command_line(overrides, mistakes), from_environment(environ, mistakes), *([main] if main else [])]
         trees = [layer.values for layer in layers]
-        settings = _validated(lambda: layered(*trees), layers, mistakes, Settings, LATER_MARKETPLACES)
+        settings = _validated(lambda: layered(*trees), layers, mistakes, Settings)
         printers = _load_printers(layers, mistakes)
         mistakes += double_marketplaces(layers)
     if mistakes or settings is None:
@@ -77,14 +77,12 @@ def _syntax_mistake(path: Path, error: Exception) -> Mistake:
     return Mistake(str(path), where, "TOML", reason[:200], int(match[1]) if match else None)
 
 
-def _validated(
-    make: Callable[[], _T], layers: Sequence[Layer], mistakes: list[Mistake], model: Any, later: frozenset[str] = frozenset()
-) -> _T | None:
+def _validated(make: Callable[[], _T], layers: Sequence[Layer], mistakes: list[Mistake], model: Any) -> _T | None:
     """What `make` makes, or None and its mistakes, each said of the layer its value came from."""
     try:
         return make()
     except ValidationError as error:
-        mistakes += [origin(finding.loc, layers).mistake(finding) for finding in findings(error, model, later)]
+        mistakes += [origin(finding.loc, layers).mistake(finding) for finding in findings(error, model)]
         return None
 
 
@@ -134,6 +132,8 @@ def _warnings(settings: Settings, printers: Sequence[PrinterSettings]) -> list[s
     virtual = [printer.name for printer in printers if isinstance(printer, VirtualSettings)]
     if 0 < len(virtual) < len(printers):
         warnings.append(f"{', '.join(virtual)}: a virtual printer beside real ones; the orders it gets are never made")
+    if settings.web.in_the_clear:
+        warnings.append("the page goes over the network in the clear: whoever listens there can act as you; see docs/web.md for https")
     if settings.mqtt is not None:
         warnings.append("[mqtt] is configured, and this version has no dashboard yet")
     return warnings

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -87,14 +87,14 @@ class Finding:
     meant: str = ""
 
 
-def findings(error: ValidationError, model: type[BaseModel] | Any, later: frozenset[str]) -> Iterator[Finding]:
-    """What pydantic found, in our words. `model` is what was validated; `later`: values of the contract this version does not have."""
+def findings(error: ValidationError, model: type[BaseModel] | Any) -> Iterator[Finding]:
+    """What pydantic found, in our words. `model` is what was validated."""
     for detail in error.errors(include_url=False):
         loc, tables = _walk(detail["loc"], model)
-        yield _finding(detail, loc, tables, later)
+        yield _finding(detail, loc, tables)
 
 
-def _finding(detail: Any, loc: Loc, tables: Sequence[type[BaseModel]], later: frozenset[str]) -> Finding:
+def _finding(detail: Any, loc: Loc, tables: Sequence[type[BaseModel]]) -> Finding:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         options = list(tables[0].model_fields) if tables else []
@@ -107,8 +107,6 @@ def _finding(detail: Any, loc: Loc, tables: Sequence[type[BaseModel]], later: fr
     choices = [part.strip(" '") for part in _choices(context).replace(" or ", ",").split(",")]
     text = _EXPECTED[kind].format(**context) if kind in _EXPECTED else detail["msg"]
     expected = " or ".join(f'"{choice}"' for choice in choices) if kind in ("union_tag_invalid", "enum", "literal_error") else text
-    if isinstance(given, str) and given in later:
-        return Finding(loc, expected, f'"{given}", which is not in this version')
     return Finding(loc, expected, _found(kind, loc, given), meant_by(given, choices) if isinstance(given, str) else "")
 
 
@@ -168,7 +166,7 @@ def _printable(text: str) -> str:
 def _walk(loc: Loc, model: Any) -> tuple[Loc, list[type[BaseModel]]]:
     """The location without the kinds that pydantic puts into it, and the tables that may stand around its last part."""
     tables, clean = _tables(model), []
-    around = tables
+    around, in_dict = tables, False
     for part in loc:
         chosen = [table for table in tables if len(tables) > 1 and part == _tag(table)]
         if chosen:
@@ -178,7 +176,9 @@ def _walk(loc: Loc, model: Any) -> tuple[Loc, list[type[BaseModel]]]:
         around = tables
         if isinstance(part, str):
             fields = [table.model_fields[part] for table in tables if part in table.model_fields]
-            tables = [inner for field in fields for inner in _tables(field.annotation)]
+            named = not fields and in_dict  # a name of the operator's own, of one of several tables that are alike
+            tables = tables if named else [inner for field in fields for inner in _tables(field.annotation)]
+            in_dict = any(get_origin(field.annotation) is dict for field in fields)
     is_union = bool(loc) and len(tables) > 1
     return tuple(clean), tables if is_union or not loc else around
 

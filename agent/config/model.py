@@ -4,22 +4,25 @@ Lengths of time are in the unit the name ends in. Relative paths are relative to
 and the command line, to config.toml.
 """
 
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agent.config.acceptance import AcceptanceSettings
+from agent.config.labels import LabelSettings
+from agent.config.mailbox import MailboxSettings
+from agent.config.online import OnlineSettings
 from agent.config.printer import PrinterSettings
+from agent.config.schedule import ScheduleSettings
 from agent.config.secrets import Secret, SecretEnv, SecretFile, TokenEnv, TokenFile, one_source
 from agent.config.values import (
     ColorOption,
     DatabaseUrl,
     FolderOption,
-    Hours,
     HttpUrl,
-    Listen,
-    MoneyOption,
     NamedColor,
     NameOption,
     Number,
@@ -28,13 +31,11 @@ from agent.config.values import (
     Whole,
     check_database,
 )
+from agent.config.web import WebSettings
 from agent.domain.errors import ConfigError
 from agent.domain.offer import Supports
 from agent.notifiers.address import check_address
-from agent.workflow.acceptance import Mode
 from agent.workflow.poses import Orient
-
-Side = Annotated[Number, Field(gt=0, le=10_000)]
 
 
 class AgentSettings(Section):
@@ -77,7 +78,7 @@ class LedgerSettings(Section):
 class OperatorApiSettings(Section):
     """A marketplace on the network, over the Operator API."""
 
-    kind: Literal["operator_api"] = Field(description="operator_api | hot_folder")
+    kind: Literal["operator_api"] = Field(description="operator_api | hot_folder | mailbox")
     name: NameOption = Field(description="What this marketplace is called in orders and messages.", examples=["intagly"])
     url: HttpUrl = Field(description="The address of the API.", examples=["https://marketplace.example/operator/v1"])
     token_file: TokenFile | None = Field(
@@ -106,7 +107,7 @@ class OperatorApiSettings(Section):
 class HotFolderSettings(Section):
     """A folder that is watched: <name>.toml (an order) beside its models (STL, 3MF, OBJ), or a model alone, printed as told below."""
 
-    kind: Literal["hot_folder"] = Field(description="operator_api | hot_folder")
+    kind: Literal["hot_folder"] = Field(description="operator_api | hot_folder | mailbox")
     name: NameOption = Field(description="What this marketplace is called in orders and messages.", examples=["walk-in"])
     path: PathOption = Field(
         description="The folder; under systemd, one in data_dir. Files are moved away from it when they are taken.", examples=["inbox"]
@@ -121,52 +122,7 @@ class HotFolderSettings(Section):
     accept_within_s: Number = Field(900.0, gt=0, le=604_800, description="How long an order may wait for an answer in mode ask.")
 
 
-Marketplace = Annotated[OperatorApiSettings | HotFolderSettings, Field(discriminator="kind")]
-LATER_MARKETPLACES = frozenset({"mailbox"})
-"""Kinds of the contract that this version does not have."""
-
-
-class AcceptanceSettings(Section):
-    """What the agent says yes to."""
-
-    mode: Mode = Field(
-        Mode.AUTO,
-        description="auto: the agent answers | ask: it advises and a person answers | off: offers are left alone.",
-        json_schema_extra={"shown": True},
-    )
-    answer_margin_s: Number = Field(60.0, ge=0, le=600, description="An answer goes out at least this long before the offer ends.")
-    min_payout: MoneyOption | None = Field(None, description="The least an order must pay. Not set: anything.", examples=["5.00 EUR"])
-    longest_print_h: Number | None = Field(
-        None, gt=0, le=10_000, description="The longest print time of an order. Not set: any.", examples=[24]
-    )
-    hours: list[Hours] = Field(
-        [], description="When orders are accepted, in this machine's local time. Not set: always.", examples=[["08:00-22:00"]]
-    )
-    max_open_orders: Whole | None = Field(
-        None, ge=1, description="No more open orders than this at once. Not set: any number.", examples=[10]
-    )
-    blocked_words: list[Annotated[str, Field(min_length=1)]] = Field(
-        [], description="An order with one of these in its instructions or file names is declined. Not set: none is.", examples=[["weapon"]]
-    )
-    infill_min_percent: Whole = Field(0, ge=0, le=100, description="The least infill that is printed here.")
-    infill_max_percent: Whole = Field(100, ge=0, le=100, description="The most infill that is printed here.")
-    supports: list[Supports] = Field(list(Supports), min_length=1, description="Only orders whose answer about supports is one of these.")
-    ask_about_instructions: bool = Field(True, description="A person is asked where the customer wrote special instructions.")
-
-    packagings: dict[NameOption, Annotated[list[Side], Field(min_length=3, max_length=3)]] = Field(
-        {},
-        description="The boxes and envelopes you send parts in, and what fits inside each, in mm, with the padding taken off. "
-        "An order with a part that goes into none of them is declined. Not set: not looked at.",
-        examples=[{"box-s": [150, 100, 80], "box-m": [250, 200, 150]}],
-    )
-
-    @field_validator("infill_max_percent")
-    @classmethod
-    def _not_below_least(cls, value: int, info: ValidationInfo) -> int:
-        least = info.data.get("infill_min_percent", 0)
-        if value < least:
-            raise ValueError(f"at least infill_min_percent, which is {least}")
-        return value
+Marketplace = Annotated[OperatorApiSettings | HotFolderSettings | MailboxSettings, Field(discriminator="kind")]
 
 
 class SlicingSettings(Section):
@@ -215,12 +171,6 @@ class FileSettings(Section):
     keep_free_mb: Whole = Field(
         500, ge=0, le=1_048_576, description="Nothing is fetched or sliced while less than this is free on the disk of data_dir."
     )
-
-
-class WebSettings(Section):
-    """The web page where a person answers. Not in this version: nothing listens there yet."""
-
-    listen: Listen = Field("127.0.0.1:8410", description="Host and port.")
 
 
 class MqttSettings(Section):
@@ -287,6 +237,10 @@ def _lines(secret: Secret | None) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
+_layers: ContextVar[tuple[dict[str, Any], ...]] = ContextVar("layers", default=())
+"""Trees of raw values, the first winning, table by table. Not a subclass for each load: pydantic would build its schema anew."""
+
+
 class Settings(BaseSettings):
     """Everything in config.toml, and the printers of printers_dir. Made by `agent.config.load.load`."""
 
@@ -296,9 +250,12 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     marketplaces: list[Marketplace] = []
     acceptance: AcceptanceSettings = AcceptanceSettings()
+    online: OnlineSettings = OnlineSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     slicing: SlicingSettings = SlicingSettings()
     printing: PrintingSettings = PrintingSettings()
     files: FileSettings = FileSettings()
+    labels: LabelSettings = LabelSettings()
     web: WebSettings = WebSettings()
     mqtt: MqttSettings | None = None
     notifications: NotificationSettings = NotificationSettings()
@@ -321,9 +278,6 @@ class Settings(BaseSettings):
         self._printers, self._warnings = printers, warnings
         return self
 
-    LAYERS: ClassVar[tuple[dict[str, Any], ...]] = ()
-    """Trees of raw values, the first winning, table by table."""
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -333,13 +287,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, *(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in cls.LAYERS))
+        return (init_settings, *(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in _layers.get()))
 
 
 def layered(*layers: dict[str, Any]) -> Settings:
     """Settings from several trees of raw values, the first winning. pydantic.ValidationError with everything that is wrong."""
-
-    class Layered(Settings):
-        LAYERS = layers
-
-    return Layered()
+    token = _layers.set(layers)
+    try:
+        return Settings()
+    finally:
+        _layers.reset(token)

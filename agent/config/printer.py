@@ -18,7 +18,7 @@ class MaterialSettings(Section):
 
     material: str = Field(min_length=1, max_length=40, description="PLA, PETG, …: as orders and the profile name it.", examples=["PLA"])
     color: NamedColor = Field(
-        description="The colour as orders name it. An order with the same hex is printed in it as well.",
+        description="The colour as orders name it, and its hex value: which decides where the order has one too: [schedule] color_limit.",
         examples=[{"name": "black", "hex": "#1a1a1a"}],
     )
     remaining_g: Number | None = Field(

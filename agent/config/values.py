@@ -22,7 +22,8 @@ _POSTGRESQL = re.compile(r"postgresql\+psycopg://([^\s/@:]*(:[^\s@]*)?@)?(\[[0-9
 class Section(BaseModel):
     """A table of a configuration file. An unknown option is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+    # Built once, as a part of what it is in, and not by itself beforehand.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, defer_build=True)
 
 
 def _no_bool(value: object) -> object:
@@ -167,7 +168,8 @@ def _database(value: SecretStr) -> SecretStr:
     return value
 
 
-def _listen(value: object) -> str:
+def check_listen(value: object) -> str:
+    """The validator of an option with host and port."""
     expected = "host:port, such as 127.0.0.1:8410"
     match = re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text_of(value, expected))
     if match is None or not 0 < int(match[2]) < 65536:
@@ -234,7 +236,6 @@ HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 HttpQueryUrl = Annotated[str, BeforeValidator(_http_query_url)]
 """As HttpUrl, with a query and a slash before it: cameras need both."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
-Listen = Annotated[str, BeforeValidator(_listen)]
 MoneyOption = Annotated[Money, BeforeValidator(_money)]
 Hours = Annotated[tuple[time, time], BeforeValidator(_hours)]
 NamedColor = Annotated[ColorOption, BeforeValidator(_color)]

@@ -1,5 +1,6 @@
 """A decision is a record: every rule with its value and its limit, for every printer, and the answer."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from agent.domain.offer import DeclineReason
@@ -15,10 +16,12 @@ class Answer(StrEnum):
 
 
 class RuleResult(Value):
-    """One rule's finding. `printer` is empty for a rule about the offer as a whole."""
+    """One rule's finding. `printer` is empty for a rule about the offer as a whole; `also` are more printers it is found of, word for
+    word: fifty printers of three models are not fifty times the same lines."""
 
     rule: str
     printer: str = ""
+    also: tuple[str, ...] = ()
     value: str
     limit: str
     ok: bool
@@ -28,6 +31,7 @@ class RuleResult(Value):
 class Quote(Value):
     """What making an order takes. `printer`: the printer, or the profiles, it was made for. `estimated`: from volume, not from slicing.
 
+    `items`: those it is for; empty: all of the order. `reasons`: why others are not among them, or why it is no quote at all.
     `print_seconds`: what is reckoned with. `slicer_seconds`: what the slicer says, where that was corrected, and `time_told` why.
     """
 
@@ -40,12 +44,14 @@ class Quote(Value):
     filament_g: float = 0.0
     plates: int = 0
     estimated: bool = False
+    items: list[str] = []
 
 
 class Decision(Value):
     """The answer with everything it was made from. `printers`: item id -> the printers that can make it. `advice` changed no answer.
 
-    `forecast`: what it does to the plan, where a plan was made.
+    `forecast`: what it does to the plan, where a plan was made. `packaging`: the one that all of it goes into; empty: none was looked for,
+    or found. `decided_at` (local time) and `open_orders`: how things stood; None in records of earlier versions.
     """
 
     answer: Answer
@@ -56,3 +62,6 @@ class Decision(Value):
     text: str = ""
     advice: list[str] = []
     forecast: Forecast | None = None
+    packaging: str = ""
+    decided_at: datetime | None = None
+    open_orders: int | None = None

@@ -18,14 +18,26 @@ def sides(size: Sides) -> str:
 
 
 class Packaging(Value):
-    """A box or an envelope. `inner_mm`: what fits inside, with the padding already taken off."""
+    """A box or an envelope. `inner_mm`: what fits inside. `padding_mm`: how much of that is kept free on each side of each part.
+
+    `stock`: how many there are. None: nobody counts them.
+    """
 
     name: Name
     inner_mm: Sides
+    padding_mm: float = 0.0
+    stock: int | None = None
 
     def holds(self, size: Sides) -> bool:
-        """With its sides along the packaging's, whichever way round."""
-        return all(side <= room for side, room in zip(sorted(size), sorted(self.inner_mm), strict=True))
+        """One part with its sides along the packaging's, whichever way round."""
+        rooms = (inner - 2 * self.padding_mm for inner in sorted(self.inner_mm))
+        return all(side <= room for side, room in zip(sorted(size), rooms, strict=True))
+
+    @property
+    def told(self) -> str:
+        """For people: its name and what fits inside."""
+        padding = f", {self.padding_mm:g} mm of padding" if self.padding_mm else ""
+        return f"{self.name} {sides(self.inner_mm)}{padding}"
 
 
 class Lie(NamedTuple):

@@ -8,7 +8,7 @@ from agent.domain.values import Value
 
 
 class Act(StrEnum):
-    """Acts that need an intent. START is a print; the rest are calls to a marketplace."""
+    """Acts that need an intent. START is a print, PRINT_LABEL one on paper; the rest are calls to a marketplace."""
 
     ACCEPT = "accept"
     DECLINE = "decline"
@@ -17,6 +17,7 @@ class Act(StrEnum):
     SUBMIT = "submit"
     DELIVERED = "delivered"
     PROBLEM = "problem"
+    PRINT_LABEL = "print_label"
 
 
 class Intent(Value):

@@ -8,6 +8,7 @@ from agent.domain.decision import Decision
 from agent.domain.mesh import MeshReport
 from agent.domain.offer import Offer, RemoteOrder
 from agent.domain.plate import SlicedPlate
+from agent.domain.schedule import Batch
 from agent.domain.values import Value
 
 
@@ -44,6 +45,7 @@ ENDED = frozenset({State.CLOSED, State.DECLINED, State.EXPIRED, State.LOST, Stat
 class Dossier(Value):
     """What was learned of an order on its way, each part written once by the step that learned it.
 
+    `batches`: what the printers would have to do, with every way that was found; of use until there are plates.
     `files`: file id -> sha256 in the store. `meshes`: file id -> verdict. `plates`: what is printed, with its proof.
     `photos`: photo id -> sha256. `said`: what a person said with the photos (agreements, notes). `label_sha256`: the carrier's label.
     """
@@ -54,6 +56,7 @@ class Dossier(Value):
     files: dict[str, str] = {}
     meshes: dict[str, MeshReport] = {}
     plates: list[SlicedPlate] = []
+    batches: list[Batch] = []
     photos: dict[str, str] = {}
     said: dict[str, Any] = {}
     label_sha256: str = ""

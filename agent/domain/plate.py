@@ -1,6 +1,8 @@
 """Plates: what is printed in one go, how it was asked for, and the proof that the G-code is what was asked for."""
 
-from agent.domain.offer import Supports
+from typing import Self
+
+from agent.domain.offer import Item, Supports
 from agent.domain.values import Color, Sha256, Value
 
 
@@ -12,6 +14,16 @@ class PrintSettings(Value):
     infill_percent: int
     supports: Supports
     layer_height_mm: float | None = None
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        return cls(
+            material=item.material,
+            color=item.color,
+            infill_percent=item.infill_percent,
+            supports=item.supports,
+            layer_height_mm=item.layer_height_mm,
+        )
 
 
 class Part(Value):
@@ -57,3 +69,7 @@ class SlicedPlate(Value):
 
     def failed_proof(self) -> list[ProofLine]:
         return [line for line in self.proof if not line.ok]
+
+    def unproved(self) -> list[str]:
+        """What does not hold, each line of it in words for a person."""
+        return [f"plate {self.number}: {line.check} should be {line.expected}, is {line.found}" for line in self.failed_proof()]

@@ -1,9 +1,11 @@
 """What a printer can do and how it stands, in words no vendor owns."""
 
+import math
 from enum import StrEnum
 
 from pydantic import Field
 
+from agent.domain.color_difference import LIMIT
 from agent.domain.errors import AgentError, Transient, Unsound
 from agent.domain.fit import Floor, Sides, narrowed
 from agent.domain.values import Color, Value
@@ -100,17 +102,27 @@ class PrinterFacts(Value):
     clears_its_own_bed: bool = False
     bed_cool_c: float | None = None
     """After a print nobody is sent to a bed warmer than this. None: at once."""
+    color_limit: float = LIMIT
+    """How far a loaded colour may be from the ordered one (CIEDE2000)."""
 
     def room(self, *, supports: bool = False) -> tuple[Sides, list[Floor]]:
         """`bed_mm` and `free_mm` as parts with or without supports find them."""
         return narrowed(self.bed_mm, self.free_mm, self.supports_mm) if supports else (self.bed_mm, self.free_mm)
 
     def loaded(self, material: str, color: Color) -> LoadedMaterial | None:
-        """The spool that serves this material and colour, if one is loaded."""
-        for spool in self.materials:
-            if spool.material.casefold() == material.casefold() and spool.color.same_as(color):
-                return spool
-        return None
+        """The spool that serves this material and colour, if one is loaded: of several the nearest in colour, one whose hex value is not
+        known after those whose is."""
+        serving = [
+            spool
+            for spool in self.materials
+            if spool.material.casefold() == material.casefold() and spool.color.same_as(color, self.color_limit)
+        ]
+        return min(serving, key=lambda spool: _apart(spool, color), default=None)
+
+
+def _apart(spool: LoadedMaterial, color: Color) -> float:
+    apart = spool.color.distance(color)
+    return math.inf if apart is None else apart
 
 
 class BedState(StrEnum):

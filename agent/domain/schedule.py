@@ -10,6 +10,8 @@ class PlateNeed(Value):
 
     print_seconds: int
     filament_g: float
+    number: int | None = None
+    """The order's own number of the plate, once it has been sliced for good."""
 
 
 class Alternative(Value):
@@ -37,14 +39,14 @@ class Batch(Value):
 
 
 class Assignment(Value):
-    """One plate's place in the plan. The printer is taken from `starts_at`, with the change of material before it where there is one,
-    until a person has cleared the bed at `cleared_at`."""
+    """One plate's place in the plan. The printer is taken from `starts_at`, where a change of material comes first, until a person has
+    cleared the bed at `cleared_at`."""
 
     printer: str
     order_id: str
     batch: int
     plate: int
-    """Counts the plates of the batch's alternative."""
+    """The order's number of it, or where it has none yet, its place among the plates of the batch's alternative, from 1."""
     profile: str
     material: str
     color: Color

@@ -6,11 +6,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from agent.domain.color_difference import LIMIT, difference
+
 
 class Value(BaseModel):
     """A value: immutable, compared by content, to and from JSON without loss. Unknown fields are dropped."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    # Built when first used: a command that ends in a second uses few of them.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 LONGEST_TEXT = 5000
@@ -70,8 +73,11 @@ class Color(Value):
     name: Name
     hex: str | None = Field(default=None, pattern=r"^#[0-9A-Fa-f]{6}$")
 
-    def same_as(self, other: "Color") -> bool:
-        """True where the names agree (any case), or both hex values do."""
-        if self.name.casefold() == other.name.casefold():
-            return True
-        return self.hex is not None and other.hex is not None and self.hex.lower() == other.hex.lower()
+    def distance(self, other: "Color") -> float | None:
+        """How different the two look (CIEDE2000); None where the hex value of either is not known."""
+        return None if self.hex is None or other.hex is None else difference(self.hex.lower(), other.hex.lower())
+
+    def same_as(self, other: "Color", limit: float = LIMIT) -> bool:
+        """Where both hex values are known they alone decide: "red" is many colours. Else the names, in any case."""
+        apart = self.distance(other)
+        return self.name.casefold() == other.name.casefold() if apart is None else apart <= limit

@@ -34,6 +34,7 @@ def _note(shop: Shop, printer: str, seen: PrinterObservation) -> None:
         shop.away.add(printer)
     else:
         shop.away.discard(printer)
+        shop.seen.add(printer)
         shop.puzzled.pop(printer, None)
     if seen.needs_attention:
         now, before = shop.now(), shop.puzzled.get(printer)

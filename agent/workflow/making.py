@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import count
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from agent.domain.decision import Quote
 from agent.domain.errors import Refused
@@ -16,11 +16,7 @@ from agent.domain.printer import BedState, PrinterFacts
 from agent.ports.slicer import SliceWork
 from agent.workflow.poses import Orient, laid, without_supports
 from agent.workflow.shop import Shop
-
-_DENSITY_G_MM3 = 0.00125
-_SECONDS_PER_GRAM = 220
-_SHELL_SHARE = 0.25
-"""For estimates only, and marked as such: how much of a small part is walls whatever its infill."""
+from agent.workflow.turns import LAST
 
 
 async def fetched(order: Order, shop: Shop) -> Dossier:
@@ -72,11 +68,13 @@ async def pictured(dossier: Dossier, shop: Shop) -> Dossier:
     return dossier.model_copy(update={"meshes": meshes})
 
 
-async def made(dossier: Dossier, shop: Shop) -> Dossier:
-    """The dossier with its plates, and with pictures of its models: they are drawn while the slicer works, so they take no time."""
+async def made(dossier: Dossier, prefer: Sequence[str], shop: Shop) -> Dossier:
+    """The dossier with its plates, and with pictures of its models: they are drawn while the slicer works, so they take no time.
+
+    `prefer`: the printers that the plan chose, the first one first."""
     drawing = asyncio.create_task(pictured(dossier, shop))
     try:
-        plates = await sliced(dossier, shop)
+        plates = await sliced(dossier, prefer, shop)
         return (await drawing).model_copy(update={"plates": plates})
     finally:
         drawing.cancel()
@@ -113,8 +111,8 @@ def groups(dossier: Dossier) -> list[tuple[PrintSettings, list[Part]]]:
     return list(found.items())
 
 
-def candidates(settings: PrintSettings, parts: Sequence[Part], dossier: Dossier, shop: Shop) -> list[PrinterFacts]:
-    """Printers that can make every one of these parts; those that could begin at once come first."""
+def candidates(settings: PrintSettings, parts: Sequence[Part], dossier: Dossier, prefer: Sequence[str], shop: Shop) -> list[PrinterFacts]:
+    """Printers that can make every one of these parts: those the plan chose come first, then those that could begin at once."""
     makers = dossier.decision.printers if dossier.decision else {}
     beds, taken = shop.ledger.beds(), {job.printer for job in shop.ledger.active_jobs()}
     able = [
@@ -123,73 +121,98 @@ def candidates(settings: PrintSettings, parts: Sequence[Part], dossier: Dossier,
         if facts.loaded(settings.material, settings.color) and all(facts.name in makers.get(part.item_id, [facts.name]) for part in parts)
     ]
 
-    def busy(facts: PrinterFacts) -> bool:
+    def rank(facts: PrinterFacts) -> tuple[int, bool]:
         bed = beds.get(facts.name)
-        return facts.name in taken or bed is None or bed.state is not BedState.FREE
+        busy = facts.name in taken or bed is None or bed.state is not BedState.FREE
+        return prefer.index(facts.name) if facts.name in prefer else len(prefer), busy
 
-    return sorted(able, key=busy)
+    return sorted(able, key=rank)
 
 
-async def sliced(dossier: Dossier, shop: Shop) -> list[SlicedPlate]:
+async def sliced(dossier: Dossier, prefer: Sequence[str], shop: Shop) -> list[SlicedPlate]:
     """Every plate of the order with its G-code in the store. Refused where no printer can make some part."""
     plates: list[SlicedPlate] = []
     for settings, parts in groups(dossier):
-        able = candidates(settings, parts, dossier, shop)
+        able = candidates(settings, parts, dossier, prefer, shop)
         if not able:
             raise Refused(
                 f"No printer has {settings.material} {settings.color.name} loaded on a bed that takes these parts.",
                 hint="Load the material, write it into the printer's file, and try again.",
                 code="no_printer",
             )
-        plates += await _sliced_by_first_able(settings, parts, able, len(plates) + 1, shop)
+        found = await _sliced_by_first_able(settings, parts, able, shop)
+        plates += [plate.model_copy(update={"number": number}) for number, plate in enumerate(found, start=len(plates) + 1)]
     return plates
 
 
-async def _sliced_by_first_able(
-    settings: PrintSettings, parts: list[Part], able: list[PrinterFacts], number: int, shop: Shop
-) -> list[SlicedPlate]:
+async def _sliced_by_first_able(settings: PrintSettings, parts: list[Part], able: list[PrinterFacts], shop: Shop) -> Sequence[SlicedPlate]:
     """Each profile is tried once with each slicer: the same two make the same G-code. Where all refuse, the first one's words are told."""
     refusals: list[Refused] = []
-    for facts in _one_a_profile(able):
+    for way in dict.fromkeys(way_of(facts) for facts in able):
         try:
-            return await _slice_group(settings, parts, facts, number, shop)
+            return await sliced_for(way, settings, parts, shop)
         except Refused as refused:
             refusals.append(refused)
     raise refusals[0]
 
 
-def _one_a_profile(able: Sequence[PrinterFacts]) -> list[PrinterFacts]:
-    first: dict[tuple[str, str], PrinterFacts] = {}
-    for facts in able:
-        first.setdefault((facts.slicer, facts.profile), facts)
-    return list(first.values())
+class Way(NamedTuple):
+    """How G-code is made: printers that share both take the same."""
+
+    slicer: str
+    profile: str
 
 
-async def _slice_group(settings: PrintSettings, parts: list[Part], facts: PrinterFacts, number: int, shop: Shop) -> list[SlicedPlate]:
-    slicer = shop.slicers[facts.slicer]
-    work = SliceWork(parts=parts, settings=settings, printer=facts, first_number=number)
-    key = slicer.key(work)
-    known = shop.ledger.sliced(key)
-    if known is not None and all(shop.store.has(plate.gcode_sha256) for plate in known):
-        return [plate.model_copy(update={"number": n}) for plate, n in zip(known, count(number), strict=False)]
-    shop.store.require_room()
-    async with shop.slicing:
+def way_of(facts: PrinterFacts) -> Way:
+    return Way(facts.slicer, facts.profile)
+
+
+async def sliced_for(way: Way, settings: PrintSettings, parts: list[Part], shop: Shop, before: datetime = LAST) -> Sequence[SlicedPlate]:
+    """These parts' plates, numbered from 1. What was sliced once, for whichever order, is not sliced again.
+
+    `before`: when the slices are needed; whoever needs them soonest gets a slicer first."""
+    facts = next(facts for facts in shop.facts() if way_of(facts) == way)
+    slicer, work = shop.slicers[way.slicer], SliceWork(parts=parts, settings=settings, printer=facts)
+    key = await asyncio.to_thread(slicer.key, work)
+    if (known := _known_slices(key, shop)) is not None:
+        return known
+    async with shop.slicing.turn(key, before):
+        if (known := _known_slices(key, shop)) is not None:  # made while a turn was waited for
+            return known
+        shop.store.require_room()
         plates = await slicer.slice(work)
-    shop.ledger.remember_slice(key, plates)
+        shop.ledger.remember_slice(key, plates)
     return plates
 
 
-def quote(plates: Sequence[SlicedPlate], correction: Callable[[SlicedPlate], Correction | None] = lambda _plate: None) -> Quote:
-    """What slicing in full says, in the time that the printers are known to take for it."""
-    unproved = [
+def _known_slices(key: str, shop: Shop) -> Sequence[SlicedPlate] | None:
+    known = shop.ledger.sliced(key)
+    if known is None or not all(shop.store.has(plate.gcode_sha256) for plate in known):
+        return None
+    return [plate.model_copy(update={"number": number}) for number, plate in enumerate(known, start=1)]
+
+
+def parts_of(items: Sequence[Item], dossier: Dossier) -> list[Part]:
+    """Of items whose models were checked."""
+    return [_part(item, dossier.meshes[item.file_id].as_printed(item.supports)) for item in items]
+
+
+def unproved(plates: Sequence[SlicedPlate]) -> list[str]:
+    """Why some G-code does not prove to be the order."""
+    return [
         f"plate {plate.number}: {line.check} should be {line.expected}, is {line.found}"
         for plate in plates
         for line in plate.failed_proof()
     ]
+
+
+def quote(plates: Sequence[SlicedPlate], correction: Callable[[SlicedPlate], Correction | None] = lambda _plate: None) -> Quote:
+    """What slicing in full says, in the time that the printers are known to take for it."""
+    reasons = unproved(plates)
     return Quote(
         printer=", ".join(sorted({plate.profile for plate in plates})),
-        ok=not unproved,
-        reasons=unproved,
+        ok=not reasons,
+        reasons=reasons,
         filament_g=round(sum(plate.filament_g for plate in plates), 2),
         plates=len(plates),
         **_times(plates, [correction(plate) for plate in plates]),
@@ -206,16 +229,3 @@ def _times(plates: Sequence[SlicedPlate], corrections: Sequence[Correction | Non
     why = ", ".join(dict.fromkeys(found.told for found in known))
     told = f"{hours(planned)} by the slicer, {hours(took)} corrected {why}"
     return {"print_seconds": took, "slicer_seconds": planned, "time_told": told}
-
-
-def estimate(dossier: Dossier) -> Quote | None:
-    """From volume and infill alone; None where not even a volume is known."""
-    grams = 0.0
-    for item in dossier.offer.items:
-        report = dossier.meshes.get(item.file_id)
-        volume = report.volume_mm3 if report else item.volume_mm3
-        if volume is None:
-            return None
-        filled = _SHELL_SHARE + (1 - _SHELL_SHARE) * item.infill_percent / 100
-        grams += item.quantity * volume * _DENSITY_G_MM3 * filled
-    return Quote(printer="", ok=True, print_seconds=round(grams * _SECONDS_PER_GRAM), filament_g=round(grams, 1), plates=0, estimated=True)

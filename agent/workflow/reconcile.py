@@ -24,7 +24,8 @@ log = structlog.get_logger()
 
 TICK_S = 1.0
 """How long an answer given by another process (the commands) may lie before it is seen."""
-AT_ONCE = 32
+AT_ONCE = 128
+"""Most of them wait: an offer for a slicer's turn, an order for a printer's answer. None of them may keep an offer from being looked at."""
 TELL_AFTER_TRIES = 4
 ASK_AFTER_TRIES = 8
 """Of what makes no sense; with Pace's pauses after about four minutes."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from agent.domain.errors import NeedsOperator
 from agent.domain.printer import PrinterFacts
 from agent.ports.files import FileStore
+from agent.ports.labels import Labels
 from agent.ports.ledger import Ledger
 from agent.ports.marketplace import Marketplace
 from agent.ports.meshes import MeshInspector
@@ -16,6 +17,9 @@ from agent.ports.printer import Printer
 from agent.ports.slicer import Slicer
 from agent.workflow.acceptance import Policy
 from agent.workflow.poses import Orient
+from agent.workflow.promises import Memory
+from agent.workflow.scheduling import Schedule
+from agent.workflow.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Pace:
     """A print that was not looked at for longer tells nothing of how long it took."""
     makes_no_sense_s: float = 300.0
     """A printer with work of ours that answers nonsense, or nothing, for this long is asked about."""
+    plan_s: float = 60.0
+    """Between two looks at whether every promise is still kept."""
     picture_s: float = 5.0
     """How long a camera may take while somebody waits to be called."""
 
@@ -77,10 +83,11 @@ class Shop:
     largest_file_bytes: int
     local_now: Callable[[], datetime]
     """The same instant with the operator's time zone, for opening hours."""
-    slicing: asyncio.Semaphore
-    """As many slicers at once as the machine was said to bear."""
+    slicing: Turns
+    """As many slicers at once as the machine was said to bear, what is needed soonest first."""
     pace: Pace = field(default_factory=Pace)
     orient: Orient = Orient.PROPOSE
+    schedule: Schedule = field(default_factory=Schedule)
     heat_at_once: int | None = None
     """How many printers may warm up at the same time. None: all."""
     foreign_jobs: dict[str, str] = field(default_factory=dict)
@@ -89,8 +96,14 @@ class Shop:
     """Held from counting the printers that warm up until one more is intended to."""
     away: set[str] = field(default_factory=set)
     """Printers that could not be reached at the last look: work goes to others first."""
+    seen: set[str] = field(default_factory=set)
+    """Printers that were reached at least once since this daemon began."""
+    labels: Labels | None = None
+    """None: a label is fetched, and a person does the rest."""
     watched: dict[str, Watched] = field(default_factory=dict)
     """By the job's remote name: see watched.py."""
+    memory: Memory = field(default_factory=Memory)
+    """What the planner need not read again: see promises.py."""
     puzzled: dict[str, Puzzled] = field(default_factory=dict)
     """Printer -> since when it makes no sense: see attention.py."""
 

@@ -1,12 +1,15 @@
 """Print times as the printers keep them, not as the slicer reckons."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent.domain.plate import SlicedPlate
 from agent.domain.print_time import LATEST, Correction, correction
 from agent.ports.ledger import Ledger
-from agent.workflow.plates import able_printers
-from agent.workflow.shop import Shop
+from agent.workflow.able import able_printers
+
+if TYPE_CHECKING:
+    from agent.workflow.shop import Shop
 
 Corrected = Callable[[SlicedPlate], Correction | None]
 
@@ -16,11 +19,11 @@ def correction_on(printer: str, plate: SlicedPlate, ledger: Ledger) -> Correctio
     return correction(ledger.print_times(printer, plate.profile, plate.slicer, LATEST))
 
 
-def slowest(shop: Shop) -> Corrected:
+def slowest(shop: "Shop") -> Corrected:
     """For a plate no printer was chosen for yet: of those that may print it, the one it takes longest on. A limit is kept with any."""
 
     def of(plate: SlicedPlate) -> Correction | None:
-        known = [correction_on(facts.name, plate, shop.ledger) for facts in able_printers(plate, shop)]
+        known = [correction_on(facts.name, plate, shop.ledger) for facts in able_printers(plate, shop.facts())]
         return max(known, key=lambda found: found.factor if found else 1.0, default=None)
 
     return of

@@ -46,7 +46,7 @@ def test_another_attempt_has_another_name() -> None:
 colors = st.builds(
     Color,
     name=st.sampled_from(["black", "Black", "BLACK", "white", "schwarz", "weiß", "WEISS"]),
-    hex=st.sampled_from([None, "#1a1a1a", "#1A1A1A", "#ffffff"]),
+    hex=st.sampled_from([None, "#1a1a1a", "#1A1A1A", "#404040", "#ffffff"]),
 )
 
 
@@ -63,13 +63,17 @@ def test_being_the_same_colour_goes_both_ways(one: Color, other: Color) -> None:
         (("black", None), ("Black", None), True),
         (("black", "#000000"), ("BLACK", "#1a1a1a"), True),
         (("black", "#1a1a1a"), ("schwarz", "#1A1A1A"), True),
-        (("black", "#1a1a1a"), ("schwarz", "#000000"), False),
+        (("black", "#1a1a1a"), ("schwarz", "#000000"), True),
+        (("black", "#1a1a1a"), ("schwarz", "#404040"), False),
+        (("grey", "#808080"), ("grey", "#c0c0c0"), False),
         (("black", None), ("schwarz", None), False),
         (("black", "#1a1a1a"), ("schwarz", None), False),
         (("weiß", None), ("WEISS", None), True),
     ],
 )
-def test_the_name_or_the_hex_decides(one: tuple[str, str | None], other: tuple[str, str | None], same: bool) -> None:
+def test_hex_values_decide_where_both_are_known_else_the_names(
+    one: tuple[str, str | None], other: tuple[str, str | None], same: bool
+) -> None:
     assert Color(name=one[0], hex=one[1]).same_as(Color(name=other[0], hex=other[1])) is same
 
 
@@ -152,3 +156,10 @@ def test_an_error_says_what_happens_next() -> None:
     assert NeedsOperator("The disk is full.", hint="Free some space.").told() == "The disk is full. — Free some space."
     assert Refused("No.").told() == "No."
     assert (Transient("Later.", retry_after_s=7).retry_after_s, Transient("Later.").code) == (7, "")
+
+
+def test_the_limit_says_how_far_apart_two_may_be() -> None:
+    black, grey = Color(name="black", hex="#1a1a1a"), Color(name="dark grey", hex="#404040")
+    assert black.distance(grey) == pytest.approx(12.1, abs=0.05)
+    assert (black.same_as(grey, limit=12), black.same_as(grey, limit=13)) == (False, True)
+    assert black.distance(Color(name="black")) is None

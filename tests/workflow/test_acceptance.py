@@ -97,7 +97,7 @@ def test_hours_may_span_midnight() -> None:
 @pytest.mark.parametrize(("left_g", "answer"), [(100.0, Answer.DECLINE), (200.0, Answer.ACCEPT), (None, Answer.ACCEPT)])
 def test_a_spool_that_is_tracked_must_have_enough_left(left_g: float | None, answer: Answer) -> None:
     spool = LoadedMaterial(material="PLA", color=BLACK, remaining_g=left_g)
-    quote = Quote(printer="prusa-mk3s", ok=True, print_seconds=600, filament_g=120.0, plates=1)
+    quote = Quote(printer="mk3s", ok=True, print_seconds=600, filament_g=120.0, plates=1)
     decision = decided(printers=[printer().model_copy(update={"materials": [spool]})], quotes=[quote])
     assert decision.answer is answer
     assert ("filament left: 120 g needed" in decision.text) is (answer is Answer.DECLINE)

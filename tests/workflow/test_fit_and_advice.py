@@ -29,8 +29,9 @@ from agent.sandbox import models
 from agent.slicers.placing import EDGE_MM, free_mm, place, supports_mm, usable_mm
 from agent.slicers.profiles import Profile, ProfileLibrary, default_profiles_dir
 from agent.wiring import policy_of
-from agent.workflow.acceptance import Mode, Policy, Situation, decide, fits_bed
+from agent.workflow.acceptance import Mode, Policy, Situation, decide
 from agent.workflow.advice import advice
+from agent.workflow.printer_rules import fits_bed
 from tests.commands.test_commands import agent, answer
 from tests.workflow.test_acceptance import NOON
 from tests.workflow.workshop import BLACK, FakeMeshes, Outside, Workshop, make_offer
@@ -223,7 +224,8 @@ def test_a_packaging_that_is_none_is_a_mistake_in_the_configuration(config: Path
 
 def test_packaging_is_looked_at_only_where_some_is_named_and_a_size_is_known() -> None:
     assert not [rule for rule in decided(report()).rules if "packaging" in rule.rule]
-    assert decided(policy=BOXES).answer is Answer.ACCEPT
+    unknown = decided(policy=BOXES)
+    assert unknown.answer is Answer.ASK and "size not known before acceptance" in unknown.text and unknown.packaging == ""
     assert decided(policy=BOXES, items=[item(bounding_box_mm=[200, 70, 70])]).reason is DeclineReason.DOES_NOT_FIT_PACKAGE
 
 
@@ -321,6 +323,9 @@ async def test_orders_show_tells_advice_on_files_that_came_after_acceptance(conf
     small = Policy(packagings=[Packaging(name="box-s", inner_mm=(150, 100, 80))])
     with Workshop(Outside(config.parent), policy=small) as workshop:
         order = await asked_about(workshop, files_before_accept=False)
+        Answers(workshop.ledger, workshop.store, "Ada").choose(Step.OFFER, order.id, "accept")
+        await workshop.settle()
+        order = workshop.ledger.order(order.id)
         assert order.state is State.SLICED and order.dossier.decision is not None and order.dossier.decision.advice == []
     shown = CliRunner().invoke(cli, ["orders", "show", order.id, "--config", str(config)], env={"COLUMNS": "300"})
     assert shown.exit_code == 0, shown.output

@@ -59,7 +59,7 @@ async def test_models_are_drawn_while_the_slicer_works(shop: Workshop) -> None:
 
     shop.meshes.pictures, shop.slicer.slice = pictures_of, waits_for_the_picture  # type: ignore[method-assign,assignment]
     await shop.settle()
-    assert len(pictures(shop)) == 1 and shop.ledger.orders()[0].dossier.plates
+    assert len(pictures(shop)) == 1 and shop.ledger.orders()[0].dossier.batches
 
 
 async def test_drawing_ends_with_the_slicing_that_failed(shop: Workshop) -> None:

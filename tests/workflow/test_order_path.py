@@ -208,6 +208,7 @@ async def test_an_offer_that_cannot_be_made_is_declined_with_its_reason(outside:
         await shop.settle()
         assert state(shop) is State.DECLINED
         assert outside.market.acts == ["decline f1 price"]
+        assert outside.market.declined == {"f1": ""}, "the operator's limits are told nobody"
 
 
 async def test_in_mode_ask_a_person_answers(outside: Outside) -> None:
@@ -257,6 +258,7 @@ async def test_a_model_that_cannot_be_printed_is_declined_before_and_reported_af
     shop.receive()
     await shop.settle()
     assert sorted(shop.outside.market.acts) == ["accept late", "decline early file_bad", "problem file_unprintable r-late"]
+    assert shop.outside.market.declined["early"].startswith("reject"), "what is wrong with the file is told"
 
 
 async def test_a_model_that_needs_an_eye_is_printed_only_when_a_person_says_so(shop: Workshop) -> None:

@@ -21,6 +21,7 @@ from agent.domain.printer import BedState, PrinterState
 from agent.domain.question import Step
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
+from agent.meshes.process import Worker
 from agent.operator.answers import Answers
 from agent.ports.ledger import OrderMove
 from agent.sandbox import models
@@ -215,8 +216,12 @@ async def test_of_two_printers_the_slower_one_is_reckoned_with_and_each_has_its_
     assert correction_on("mk3s", plate.model_copy(update={"profile": "finer"}), shop.ledger) is None
     second = FakePrinter(OutsidePrinter(), shop.fate, "other")
     shop.shop.printers["other"] = second  # type: ignore[index]
-    (quote,) = decision(await begun(shop, "after")).quotes
-    assert (quote.print_seconds, quote.time_told) == (PLANNED_S, ""), "nothing is known of the other printer: it may get the plate"
+    order = await begun(shop, "after")
+    mine, its = decision(order).quotes
+    assert (mine.printer, mine.print_seconds) == ("mk3s", round(0.9 * PLANNED_S))
+    assert (its.printer, its.print_seconds, its.time_told) == ("other", PLANNED_S, ""), "nothing is known of the other printer"
+    sliced = next(event.data for event in shop.ledger.events(order.id) if event.kind == "sliced")
+    assert sliced["print_seconds"] == PLANNED_S, "it may get the plate, and is the slower one"
 
 
 @given(st.lists(st.floats(0.5, 3), min_size=3, max_size=LATEST))
@@ -258,7 +263,7 @@ async def test_quote_tells_what_the_ledger_knows_and_makes_none(tmp_path: Path) 
     call = ("quote", model, "--config", home.config, "--json")
     (without,) = answer(agent(*call))["quotes"]
     assert "time_told" not in without and not list(home.folder.rglob("*.sqlite3"))
-    async with workbench(load(home.config, {}), [model]) as bench:
+    async with workbench(load(home.config, {}), [model], Worker()) as bench:
         (plate,) = await bench.plates(bench.printers[0], Wish(15, Supports.OPERATOR, "PLA", "", 1))
     (home.folder / "data").mkdir(exist_ok=True)
     with SqlLedger(sqlite_url(home.folder / "data")) as ledger:

@@ -41,6 +41,7 @@ from agent.workflow.acceptance import Policy
 from agent.workflow.poses import Orient
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Pace, Shop
+from agent.workflow.turns import Turns
 
 MODEL = b"the customer's model"
 MODEL_SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -168,6 +169,8 @@ class OutsideMarket:
     drops_replies: int = 0
     attestations: list[Attestation] = field(default_factory=list)
     """Instead of the usual one."""
+    declined: dict[str, str] = field(default_factory=dict)
+    """Offer -> what was told with it."""
 
     def add(self, offer: Offer) -> None:
         self.offers[offer.offer_id] = offer
@@ -190,6 +193,7 @@ class FakeMarket:
     """The adapter over `OutsideMarket`."""
 
     name = "market"
+    answered_by_person = False
 
     def __init__(self, outside: OutsideMarket, fate: Fate) -> None:
         self.outside, self._fate = outside, fate
@@ -224,8 +228,9 @@ class FakeMarket:
         self.outside.lose_reply()
         return self.outside.orders[offer_id]
 
-    async def decline(self, offer_id: str, reason: DeclineReason, text: str, key: str) -> None:  # noqa: ARG002 (the port's)
+    async def decline(self, offer_id: str, reason: DeclineReason, text: str, key: str) -> None:
         self._fate.step()
+        self.outside.declined[offer_id] = text
         self.outside.act(f"decline {offer_id} {reason}", key)
         self._fate.step()
 
@@ -459,7 +464,7 @@ class Workshop:
             now=now,
             local_now=datetime.now,
             largest_file_bytes=1_000_000,
-            slicing=asyncio.Semaphore(1),
+            slicing=Turns(1),
             pace=pace,
             orient=orient,
         )

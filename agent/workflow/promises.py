@@ -1,0 +1,172 @@
+"""From the ledger to the planner's input: what open orders still need of the printers, and how the printers stand."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from agent.domain.decision import Answer
+from agent.domain.job import Job, JobState
+from agent.domain.order import Dossier, Order, State
+from agent.domain.plate import SlicedPlate
+from agent.domain.printer import BedState, PrinterFacts
+from agent.domain.schedule import Alternative, Batch, Plan, PlateNeed
+from agent.domain.values import Color
+from agent.ports.ledger import Bed, Ledger, Unprinted
+from agent.workflow.able import able_printers
+from agent.workflow.scheduling import Schedule, Station
+from agent.workflow.times import correction_on
+
+_HAS_PLATES = (State.SLICED, State.PRINTING)
+_NOT_BEGUN = (JobState.CLAIMED, JobState.UPLOADED)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one order takes as a whole, as its last move left it. `plates`: number -> its batch and what it takes, for the jobs at work."""
+
+    batches: Sequence[Batch] = ()
+    plates: Mapping[int, tuple[Batch, PlateNeed]] = field(default_factory=dict)
+
+
+@dataclass
+class Memory:
+    """What need not be read again: an order's needs until it moves, and the plan by which printers are claimed until anything changes."""
+
+    needs: dict[str, tuple[Unprinted, Need]] = field(default_factory=dict)
+    work: tuple[object, Plan] | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a plan is made from, at one instant."""
+
+    ledger: Ledger
+    facts: Sequence[PrinterFacts]
+    schedule: Schedule
+    now: datetime
+    away: frozenset[str]
+    memory: Memory
+    _factors: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """By printer, profile and slicer: hundreds of plates have the same."""
+
+    def batches(self, which: Callable[[Unprinted], bool] = lambda _row: True, but: Iterable[str] = ()) -> list[Batch]:
+        """Of the promises made, the oldest order first, less the plates that a job is at or that are done."""
+        rows, left_out, in_work = self._rows(), set(but), self.ledger.plates_in_work()
+        return [
+            left
+            for row in rows
+            if row.id not in left_out and which(row)
+            for batch in self._need(row).batches
+            if (left := _less(batch, in_work.get(row.id, frozenset()))) is not None
+        ]
+
+    def stations(self) -> list[Station]:
+        beds, jobs = self.ledger.beds(), {job.printer: job for job in self.ledger.active_jobs()}
+        rows = {row.id: row for row in self._rows()} if jobs else {}
+        return [self._station(facts, beds.get(facts.name), jobs.get(facts.name), rows) for facts in self.facts]
+
+    def fingerprint(self) -> object:
+        """Another one when the same question could get another plan."""
+        beds = tuple(sorted((bed.printer, bed.state, bed.since) for bed in self.ledger.beds().values()))
+        return self.ledger.mark(), beds, self.away
+
+    def _rows(self) -> Sequence[Unprinted]:
+        rows = self.ledger.unprinted()
+        known = {row.id for row in rows}
+        for gone in [order_id for order_id in self.memory.needs if order_id not in known]:
+            del self.memory.needs[gone]
+        return rows
+
+    def _need(self, row: Unprinted) -> Need:
+        found = self.memory.needs.get(row.id)
+        if found is not None and found[0]._replace(tries=row.tries) == row:
+            return found[1]
+        need = self._read(self.ledger.order(row.id), row.stage)
+        self.memory.needs[row.id] = (row, need)
+        return need
+
+    def _read(self, order: Order, stage: State) -> Need:
+        dossier = order.dossier
+        finish_by = self.schedule.finish_by(ship_by(dossier))
+        if stage is State.OFFERED and (dossier.decision is None or dossier.decision.answer is not Answer.ACCEPT):
+            return Need()
+        if stage not in _HAS_PLATES and dossier.batches:
+            return Need([batch.model_copy(update={"finish_by": finish_by}) for batch in dossier.batches])
+        return self._of_plates(order, finish_by)
+
+    def _of_plates(self, order: Order, finish_by: datetime | None) -> Need:
+        """Plates of one profile, material and colour are a batch: what it takes is known, and so is where it can be printed."""
+        groups: dict[tuple[str, str, str, Color], list[SlicedPlate]] = {}
+        for plate in order.dossier.plates:
+            key = plate.profile, plate.slicer, plate.settings.material, plate.settings.color
+            groups.setdefault(key, []).append(plate)
+        batches: list[Batch] = []
+        by_number: dict[int, tuple[Batch, PlateNeed]] = {}
+        for number, ((profile, slicer, material, color), plates) in enumerate(groups.items(), start=1):
+            needs = [self._plate_need(plate) for plate in plates]
+            printers = [facts.name for facts in able_printers(plates[0], self.facts)]
+            batch = Batch(
+                order_id=order.id,
+                number=number,
+                material=material,
+                color=color,
+                alternatives=[Alternative(profile=profile, slicer=slicer, printers=printers, plates=needs)],
+                finish_by=finish_by,
+            )
+            batches.append(batch)
+            by_number |= {plate.number: (batch, need) for plate, need in zip(plates, needs, strict=True)}
+        return Need(batches, by_number)
+
+    def _plate_need(self, plate: SlicedPlate) -> PlateNeed:
+        """In the time it takes on the slowest of its printers, as times.slowest has it."""
+        factor = max((self._factor(facts.name, plate) for facts in able_printers(plate, self.facts)), default=1.0)
+        return PlateNeed(print_seconds=round(plate.print_seconds * factor), filament_g=plate.filament_g, number=plate.number)
+
+    def _factor(self, printer: str, plate: SlicedPlate) -> float:
+        key = printer, plate.profile, plate.slicer
+        if key not in self._factors:
+            found = correction_on(printer, plate, self.ledger)
+            self._factors[key] = found.factor if found else 1.0
+        return self._factors[key]
+
+    def _station(self, facts: PrinterFacts, bed: Bed | None, job: Job | None, rows: Mapping[str, Unprinted]) -> Station:
+        away = facts.name in self.away
+        free = bed is not None and bed.state is BedState.FREE
+        if job is None:
+            return Station(facts, self.now, free, away=away)
+        row = rows.get(job.order_id)
+        known = self._need(row).plates.get(job.plate) if row else None
+        spool, grams = None, 0.0
+        if known is not None and (loaded := facts.loaded(known[0].material, known[0].color)) is not None:
+            spool, grams = facts.materials.index(loaded), known[1].filament_g
+        seconds = known[1].print_seconds if known else 0
+        return Station(
+            facts,
+            self.now if job.state is JobState.FINISHED else max(self.now, self._begun(job, bed) + timedelta(seconds=seconds)),
+            facts.clears_its_own_bed or (job.state is JobState.FINISHED and free),
+            reserved_g={} if spool is None else {spool: grams},
+            spool=spool,
+            away=away,
+        )
+
+    def _begun(self, job: Job, bed: Bed | None) -> datetime:
+        """A start takes the bed in the same transaction, under the job's name."""
+        if job.state in _NOT_BEGUN or bed is None or bed.said_by != job.remote_name:
+            return self.now
+        return bed.since
+
+
+def ship_by(dossier: Dossier) -> datetime | None:
+    """As the marketplace says now, else as it was offered."""
+    return (dossier.remote.ship_by if dossier.remote else None) or dossier.offer.ship_by
+
+
+def _less(batch: Batch, done: frozenset[int]) -> Batch | None:
+    """Without the plates of those numbers; None where none is left."""
+    if not any(plate.number in done for alternative in batch.alternatives for plate in alternative.plates):
+        return batch
+    left = [
+        alternative.model_copy(update={"plates": [plate for plate in alternative.plates if plate.number not in done]})
+        for alternative in batch.alternatives
+    ]
+    return batch.model_copy(update={"alternatives": left}) if any(alternative.plates for alternative in left) else None

@@ -1,0 +1,315 @@
+"""Which plate goes to which printer, and when. Pure: nothing is asked of anybody here, and the same input makes the same plan.
+
+A list schedule: the earliest promise first, each batch whole by the alternative, and each plate on the printer, that has it ready first.
+Why this and no solver: docs/decisions/0015-scheduling.md. Times inside are seconds since the epoch.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from agent.domain.print_time import hours
+from agent.domain.printer import PrinterFacts
+from agent.domain.schedule import Alternative, Assignment, Batch, BrokenPromise, Plan, PlateNeed
+from agent.domain.values import Color
+from agent.workflow.attended import Attended, Calendar
+
+_CHANGE_IS_WORTH_S = 3600.0
+"""A plate waits up to this long for a printer that has its spool in use already, rather than have another one change."""
+BACK_AFTER_S = 1800.0
+"""A printer that is out of reach is taken to be back so much later: most are only restarted."""
+_REARRANGED = 2
+"""So often what would be late is tried in front of all else, and the plan kept that breaks fewer promises."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The operator's day, and what hands take. Seconds."""
+
+    attended: Attended = field(default_factory=Attended)
+    finish_unattended: bool = False
+    """A plate may end while nobody is there, and lie on its warm bed until somebody comes."""
+    clear_bed_s: float = 300.0
+    change_material_s: float = 300.0
+    handling_s: float = 0.0
+    """Attended time between the last plate and `ship_by`: post-processing, photos, packing."""
+
+    def finish_by(self, ship_by: datetime | None) -> datetime | None:
+        """When the last plate has to be off its printer."""
+        return None if ship_by is None else self.attended.before(ship_by, self.handling_s)
+
+
+@dataclass(frozen=True)
+class Station:
+    """A printer as it stands. `free_from`: when what it prints now ends. `bed_free` False: then a person has to clear its bed first."""
+
+    facts: PrinterFacts
+    free_from: datetime
+    bed_free: bool
+    reserved_g: Mapping[int, float] = field(default_factory=dict)
+    """By the place of the spool in `facts.materials`: grams of it that are spoken for."""
+    spool: int | None = None
+    """The one in use; None: not known."""
+    away: bool = False
+
+
+def plan(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Plan:
+    """Every batch is assigned whole, or told in `broken`. Of batches with the same promise those of one spool follow each other;
+    those without a promise come last, in the order they are given in."""
+    queue = sorted(batches, key=_urgency)
+    best = _planned(queue, stations, schedule, now)
+    first = _late_ones(best)
+    for _ in range(_REARRANGED if first else 0):
+        other = _planned([*_only(queue, first), *_only(queue, first, inside=False)], stations, schedule, now)
+        if len(other.broken) < len(best.broken):
+            best = other
+        helped = first - _late_ones(other)
+        if helped in (set(), first):
+            break
+        first = helped
+    return best
+
+
+def _late_ones(made: Plan) -> set[tuple[str, int]]:
+    return {(broken.order_id, broken.batch) for broken in made.broken if broken.late_by_s is not None}
+
+
+def _only(queue: Sequence[Batch], these: set[tuple[str, int]], *, inside: bool = True) -> list[Batch]:
+    return [batch for batch in queue if ((batch.order_id, batch.number) in these) is inside]
+
+
+def _urgency(batch: Batch) -> tuple[float, str, str, str]:
+    if batch.finish_by is None:
+        return float("inf"), "", "", ""
+    return batch.finish_by.timestamp(), batch.material.casefold(), batch.color.hex or "", batch.color.name.casefold()
+
+
+def _planned(queue: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Plan:
+    floor = _Floor(stations, schedule, now)
+    assignments: list[Assignment] = []
+    broken: list[BrokenPromise] = []
+    for batch in queue:
+        choice = floor.best(batch)
+        if choice is None:
+            broken.append(BrokenPromise(order_id=batch.order_id, batch=batch.number, late_by_s=None, why=floor.why_not(batch)))
+            continue
+        floor.take(choice)
+        assignments += choice.assignments(batch)
+        if choice.late_s > 0:
+            broken.append(_late(batch, choice))
+    assignments.sort(key=lambda one: (one.starts_at, one.printer))
+    return Plan(made_at=now, assignments=assignments, broken=broken)
+
+
+def _late(batch: Batch, choice: "_Choice") -> BrokenPromise:
+    why = f"Its last plate is off the printer {hours(choice.late_s)} too late."
+    return BrokenPromise(order_id=batch.order_id, batch=batch.number, late_by_s=max(1, round(choice.late_s)), why=why)
+
+
+@dataclass(slots=True)
+class _Gap:
+    """Time before a plate whose start was put off, so that it ends while somebody is there."""
+
+    start: float
+    end: float
+    spool: int
+    """The one that is in use then."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """What is planned on one printer so far."""
+
+    station: Station
+    free: float
+    spool: int | None
+    left_g: list[float | None]
+    gaps: list[_Gap]
+
+    def copy(self) -> "_Line":
+        return _Line(self.station, self.free, self.spool, self.left_g.copy(), self.gaps.copy())
+
+
+@dataclass(slots=True)
+class _Slot:
+    """Where one plate would go."""
+
+    line: _Line
+    spool: int
+    start: float
+    end: float
+    cleared: float
+    changes: bool
+    gap: int | None = None
+    put_off: bool = False
+
+
+@dataclass(slots=True)
+class _Choice:
+    """A batch's alternative with a place for each of its plates, and what the lines look like then."""
+
+    alternative: Alternative
+    slots: list[tuple[int, PlateNeed, _Slot]]
+    lines: dict[str, _Line]
+    late_s: float
+
+    @property
+    def ready(self) -> float:
+        return max((slot.cleared for _, _, slot in self.slots), default=0.0)
+
+    @property
+    def score(self) -> tuple[float, float]:
+        changes = sum(slot.changes for _, _, slot in self.slots)
+        return max(0.0, self.late_s), self.ready + changes * _CHANGE_IS_WORTH_S
+
+    def assignments(self, batch: Batch) -> Iterator[Assignment]:
+        for count, need, slot in self.slots:
+            yield Assignment(
+                printer=slot.line.station.facts.name,
+                order_id=batch.order_id,
+                batch=batch.number,
+                plate=need.number or count,
+                profile=self.alternative.profile,
+                material=batch.material,
+                color=batch.color,
+                starts_at=_instant(slot.start),
+                ends_at=_instant(slot.end),
+                cleared_at=_instant(slot.cleared),
+                changes_material=slot.changes,
+                estimated=self.alternative.estimated,
+            )
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class _Floor:
+    """All printers while a plan is being made."""
+
+    def __init__(self, stations: Sequence[Station], schedule: Schedule, now: datetime) -> None:
+        self._schedule = schedule
+        self._now = now.timestamp()
+        self._calendar = Calendar(schedule.attended, self._now, schedule.clear_bed_s)
+        self._lines = {station.facts.name: self._line(station) for station in stations}
+        self._spools: dict[tuple[str, Color], dict[str, int]] = {}
+
+    def _line(self, station: Station) -> _Line:
+        free = max(station.free_from.timestamp(), self._now)
+        if station.away:
+            free = max(free, self._now + BACK_AFTER_S)
+        if not station.bed_free:
+            free = self._calendar.next_at(free) + self._schedule.clear_bed_s
+        left = [
+            None if spool.remaining_g is None else spool.remaining_g - station.reserved_g.get(n, 0.0)
+            for n, spool in enumerate(station.facts.materials)
+        ]
+        return _Line(station, free, station.spool, left, [])
+
+    def best(self, batch: Batch) -> _Choice | None:
+        """The alternative that is least late, then ready first; None where no alternative has a place for every plate."""
+        choices = (self._tried(batch, alternative) for alternative in batch.alternatives)
+        return min((choice for choice in choices if choice is not None), key=lambda choice: choice.score, default=None)
+
+    def take(self, choice: _Choice) -> None:
+        self._lines.update(choice.lines)
+
+    def why_not(self, batch: Batch) -> str:
+        """For people: why no alternative has a place for every plate."""
+        what = f"{batch.material} {batch.color.name}"
+        named = list(dict.fromkeys(name for alternative in batch.alternatives for name in alternative.printers))
+        if not named:
+            return "No printer can make it."
+        spools = self._spools_for(batch)
+        loaded = [name for name in named if name in spools]
+        if not loaded:
+            return f"{what} is loaded on none of {', '.join(named)}."
+        left = ", ".join(f"{self._lines[name].left_g[spools[name]]:.0f} g on {name}" for name in loaded)
+        least = min(sum(plate.filament_g for plate in alternative.plates) for alternative in batch.alternatives)
+        return f"Too little {what} is left: {least:.0f} g needed, {left} less what is spoken for."
+
+    def _spools_for(self, batch: Batch) -> dict[str, int]:
+        """Printer -> the place of the spool that serves the batch."""
+        key = (batch.material.casefold(), batch.color)
+        if key not in self._spools:
+            found = {}
+            for name, line in self._lines.items():
+                facts = line.station.facts
+                if (spool := facts.loaded(batch.material, batch.color)) is not None:
+                    found[name] = facts.materials.index(spool)
+            self._spools[key] = found
+        return self._spools[key]
+
+    def _tried(self, batch: Batch, alternative: Alternative) -> _Choice | None:
+        """Longest plates first, so that the last ones even out what the printers have to do."""
+        spools, lines = self._spools_for(batch), dict[str, _Line]()
+        able = [name for name in alternative.printers if name in spools]
+        slots: list[tuple[int, PlateNeed, _Slot]] = []
+        until = None if batch.finish_by is None else batch.finish_by.timestamp()
+        plates = sorted(enumerate(alternative.plates, start=1), key=lambda plate: -plate[1].print_seconds)
+        for count, need in plates:
+            candidates = ((lines.get(name) or self._lines[name], spools[name]) for name in able)
+            slot = self._earliest(candidates, need, until)
+            if slot is None:
+                return None
+            line = slot.line.copy()
+            self._put(line, slot, need)
+            slot.line = line
+            lines[line.station.facts.name] = line
+            slots.append((count, need, slot))
+        choice = _Choice(alternative, slots, lines, 0.0)
+        choice.late_s = 0.0 if until is None else choice.ready - until
+        return choice
+
+    def _earliest(self, candidates: Iterable[tuple[_Line, int]], need: PlateNeed, until: float | None) -> _Slot | None:
+        """The slot that keeps the promise and is ready first; a change of material counts as time lost."""
+        best: _Slot | None = None
+        best_score = (True, float("inf"), float("inf"))
+        for line, spool in candidates:
+            left = line.left_g[spool]
+            if left is not None and left < need.filament_g:
+                continue
+            if not line.gaps and not best_score[0] and line.free + need.print_seconds > best_score[1]:
+                continue
+            slot = self._slot(line, spool, need)
+            late = until is not None and slot.cleared > until
+            score = (late, slot.cleared + (_CHANGE_IS_WORTH_S if slot.changes else 0.0), slot.start)
+            if best is None or score < best_score:
+                best, best_score = slot, score
+        return best
+
+    def _slot(self, line: _Line, spool: int, need: PlateNeed) -> _Slot:
+        """In a gap where it fits and changes nothing, else after all that is planned there."""
+        for n, gap in enumerate(line.gaps):
+            if gap.spool == spool:
+                slot = self._ended(line, spool, gap.start, need.print_seconds, changes=False)
+                if slot.cleared <= gap.end and not slot.put_off:
+                    slot.gap = n
+                    return slot
+        changes = line.spool is not None and line.spool != spool
+        takes = need.print_seconds + (self._schedule.change_material_s if changes else 0.0)
+        return self._ended(line, spool, line.free, takes, changes=changes)
+
+    def _ended(self, line: _Line, spool: int, start: float, takes: float, *, changes: bool) -> _Slot:
+        """With its start put off where it would end with nobody there."""
+        end = start + takes
+        if line.station.facts.clears_its_own_bed:
+            return _Slot(line, spool, start, end, end, changes)
+        somebody = self._calendar.next_at(end)
+        put_off = somebody > end and not self._schedule.finish_unattended
+        if put_off:
+            start, end = start + somebody - end, somebody
+        return _Slot(line, spool, start, end, somebody + self._schedule.clear_bed_s, changes, put_off=put_off)
+
+    @staticmethod
+    def _put(line: _Line, slot: _Slot, need: PlateNeed) -> None:
+        left = line.left_g[slot.spool]
+        if left is not None:
+            line.left_g[slot.spool] = left - need.filament_g
+        if slot.gap is not None:
+            gap = line.gaps[slot.gap]
+            line.gaps[slot.gap] = _Gap(slot.cleared, gap.end, slot.spool)
+            return
+        if slot.put_off:
+            line.gaps.append(_Gap(line.free, slot.start, slot.spool if line.spool is None else line.spool))
+        line.free, line.spool = slot.cleared, slot.spool

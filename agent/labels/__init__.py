@@ -1,0 +1,1 @@
+"""Carriers' labels: looked at before anything is done with them, printed once."""

@@ -18,7 +18,7 @@ check: dev ## layout, types, style
 	.venv/bin/lint-imports
 
 test: dev ## all tests, the ones against real OctoPrint included
-	.venv/bin/pytest -n 3 --dist loadgroup --durations 30
+	.venv/bin/pytest -n 5 --dist loadgroup --durations 40
 
 test-fast: dev ## the tests that take seconds
 	.venv/bin/pytest -n 2 --dist loadgroup -m "not slow"
@@ -28,6 +28,7 @@ bench: dev ## the benchmarks, with what they compare with
 	$(PY) -m bench.idle
 	$(PY) -m bench.meshes
 	$(PY) -m bench.slicing
+	$(PY) -m bench.market
 
 FUZZ_RUNS ?= 1000000
 fuzz: install ## coverage-guided fuzzing of the readers of models; what reached something new stays in .fuzz

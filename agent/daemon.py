@@ -13,10 +13,13 @@ import structlog
 from agent.config.model import Settings
 from agent.domain.errors import AgentError, ConfigError
 from agent.ledger.orders import WANT_A_PRINTER
+from agent.operator.web.server import WebPage
 from agent.shopfloor import data_dir
 from agent.wire import systemd
-from agent.wiring import open_shop
+from agent.wiring import online_watch, open_shop, web_page
 from agent.workflow.intake import Intake
+from agent.workflow.online import Online
+from agent.workflow.promise_watch import PromiseWatch
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Shop
 from agent.workflow.watch import PrinterWatch
@@ -37,7 +40,7 @@ async def serve(settings: Settings) -> None:
             reconciler = Reconciler(shop)
             await _warm_slicers(shop)
             shop.ledger.wake(WANT_A_PRINTER)  # printers, spools and profiles may be others than before
-            async with _running(shop, reconciler):
+            async with _running(shop, reconciler, online_watch(settings, shop), web_page(settings, shop, reconciler.wake)):
                 log.info("ready", printers=list(shop.printers), marketplaces=list(shop.marketplaces), mode=shop.policy.mode)
                 systemd.ready(f"{len(shop.printers)} printers, {len(shop.marketplaces)} marketplaces")
                 await stop.wait()
@@ -85,11 +88,16 @@ def _stop_signal() -> asyncio.Event:
 
 
 @contextlib.asynccontextmanager
-async def _running(shop: Shop, reconciler: Reconciler) -> AsyncIterator[None]:
+async def _running(shop: Shop, reconciler: Reconciler, online: Online | None, page: WebPage | None) -> AsyncIterator[None]:
     """The loop, a door for each marketplace and an eye on each printer, until left."""
     works: dict[str, Callable[[], Awaitable[None]]] = {"reconciler": reconciler.run}
     works |= {f"intake {name}": Intake(market, shop, reconciler.wake).run for name, market in shop.marketplaces.items()}
     works |= {f"watch {name}": PrinterWatch(printer, shop).run for name, printer in shop.printers.items()}
+    works["promises"] = PromiseWatch(shop).run
+    if online is not None:
+        works["online"] = online.run
+    if page is not None:
+        works["web page"] = page.run
     if (interval_s := systemd.watchdog_interval_s()) is not None:
         works["watchdog"] = lambda: _feed_watchdog(interval_s)
     tasks = [asyncio.create_task(_kept_up(name, work), name=name) for name, work in works.items()]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.config.model import Settings
 from agent.config.printer import PrinterSettings
+from agent.domain.color_difference import LIMIT
 from agent.domain.errors import ConfigError
 from agent.domain.printer import PrinterFacts
 from agent.meshes.limits import MB
@@ -52,11 +53,11 @@ def profile_library(settings: Settings) -> ProfileLibrary:
     return ProfileLibrary(settings.slicing.profiles_dir or default_profiles_dir())
 
 
-def build_engines(settings: Settings) -> dict[str, Engine]:
-    """Every slicing program, by the name a printer's file gives. None of them need be installed."""
+def build_engines(settings: Settings, cache_dir: Path | None = None) -> dict[str, Engine]:
+    """Every slicing program, by the name a printer's file gives. None of them need be installed. `cache_dir` as PrusaSlicer has it."""
     slicing = settings.slicing
     return {
-        "prusaslicer": PrusaSlicer(slicing.prusaslicer),
+        "prusaslicer": PrusaSlicer(slicing.prusaslicer, cache_dir),
         "curaengine": CuraEngine(slicing.curaengine, slicing.cura_definitions),
         "orcaslicer": OrcaEngine(ORCA, slicing.orcaslicer),
         "bambustudio": OrcaEngine(BAMBU, slicing.bambustudio),
@@ -64,7 +65,7 @@ def build_engines(settings: Settings) -> dict[str, Engine]:
 
 
 def build_slicers(
-    settings: Settings, profiles: ProfileLibrary, store: FileStore, work_dir: Path | None = None
+    settings: Settings, profiles: ProfileLibrary, store: FileStore, work_dir: Path | None = None, cache_dir: Path | None = None
 ) -> Mapping[str, PlateSlicer]:
     """One a program that some printer names."""
     used = {printer.slicer for printer in settings.printers}
@@ -77,12 +78,12 @@ def build_slicers(
             timeout_s=settings.slicing.timeout_s,
             memory_bytes=settings.slicing.memory_mb * MB,
         )
-        for name, engine in build_engines(settings).items()
+        for name, engine in build_engines(settings, cache_dir).items()
         if name in used
     }
 
 
-def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts:
+def facts_of(printer: PrinterSettings, profiles: ProfileLibrary, color_limit: float = LIMIT) -> PrinterFacts:
     """What deciding and slicing need to know. ConfigError where its profile cannot be used."""
     profile = profiles.profile(printer.profile)
     if printer.bed_clearing == "automatic" and not profile.clears_bed:
@@ -110,4 +111,5 @@ def facts_of(printer: PrinterSettings, profiles: ProfileLibrary) -> PrinterFacts
         profile_materials=profile.materials,
         clears_its_own_bed=printer.bed_clearing == "automatic",
         bed_cool_c=printer.bed_cool_c or None,
+        color_limit=color_limit,
     )

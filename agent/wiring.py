@@ -1,25 +1,36 @@
 """From configuration to adapters: with shopfloor.py the only files that name every one of them."""
 
-import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.config.model import AcceptanceSettings, HotFolderSettings, OperatorApiSettings, Settings
+from agent.config.acceptance import AcceptanceSettings
+from agent.config.labels import LabelSettings
+from agent.config.mailbox import MailboxSettings
+from agent.config.model import HotFolderSettings, OperatorApiSettings, Settings
 from agent.config.printer import BambuSettings, MoonrakerSettings, OctoPrintSettings, PrinterSettings, VirtualSettings
-from agent.domain.fit import Packaging
+from agent.domain.errors import NeedsOperator
 from agent.domain.printer import PrinterFacts
+from agent.labels.desk import CarrierLabels
+from agent.labels.printing import PATIENCE_S, LabelDesk
+from agent.labels.queue import Queue
 from agent.ledger.files import DiskStore
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.marketplaces.hot_folder.marketplace import HotFolder
+from agent.marketplaces.mailbox.marketplace import Mailbox
+from agent.marketplaces.mailbox.sorting import Rules
 from agent.marketplaces.operator_api import OperatorApi
 from agent.meshes.inspector import ChildInspector
 from agent.meshes.limits import MB
 from agent.notifiers.fanout import notifier_for
+from agent.operator.web.access import Access, access_of
+from agent.operator.web.desk import Desk
+from agent.operator.web.server import WebPage
 from agent.ports.marketplace import Marketplace
+from agent.ports.notifier import Notifier
 from agent.ports.printer import Printer
 from agent.printers.bambu.access import BambuAccess
 from agent.printers.bambu.printer import BambuPrinter
@@ -27,10 +38,17 @@ from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
 from agent.shopfloor import build_slicers, data_dir, facts_of, mesh_limits, profile_library, slicing_dir
+from agent.wire.imap import ImapServer
 from agent.wire.mqtt import Broker
 from agent.wire.tls import trusting
-from agent.workflow.acceptance import Policy
+from agent.workflow.acceptance import Mode, Policy
+from agent.workflow.obstacles import Limits, Obstacles
+from agent.workflow.online import Online
 from agent.workflow.shop import Shop
+from agent.workflow.turns import Turns
+
+_LABEL_S = 10.0
+"""No order's handler waits longer for a label to come out; how it stands is told then."""
 
 
 def ledger_url(settings: Settings) -> str:
@@ -44,7 +62,8 @@ def file_store(settings: Settings) -> DiskStore:
 
 def build_printers(settings: Settings) -> dict[str, Printer]:
     profiles = profile_library(settings)
-    return {printer.name: build_printer(printer, facts_of(printer, profiles), settings) for printer in settings.printers}
+    facts = [facts_of(printer, profiles, settings.schedule.color_limit) for printer in settings.printers]
+    return {printer.name: build_printer(printer, known, settings) for printer, known in zip(settings.printers, facts, strict=True)}
 
 
 def build_printer(printer: PrinterSettings, facts: PrinterFacts, settings: Settings) -> Printer:
@@ -99,6 +118,56 @@ def build_marketplace(market: OperatorApiSettings | HotFolderSettings) -> Market
             )
 
 
+def _marketplace(market: OperatorApiSettings | HotFolderSettings | MailboxSettings, settings: Settings, notifier: Notifier) -> Marketplace:
+    return build_mailbox(market, settings, notifier) if isinstance(market, MailboxSettings) else build_marketplace(market)
+
+
+def build_mailbox(market: MailboxSettings, settings: Settings, notifier: Notifier) -> Mailbox:
+    largest_bytes = market.max_mail_mb * MB
+    return Mailbox(
+        market.name,
+        mail_server(market),
+        market.folder,
+        Rules(market.senders, market.authserv_id, market.link_hosts, largest_bytes),
+        mailbox_dir(market, settings),
+        notifier,
+        templates_dir=market.templates_dir,
+        answer_within_s=market.answer_within_min * 60,
+        poll_s=market.poll_interval_s,
+        look_back_days=market.look_back_days,
+    )
+
+
+def mailbox_dir(market: MailboxSettings, settings: Settings) -> Path:
+    """Where what came by mail is kept."""
+    return settings.agent.data_dir / "mailbox" / market.name
+
+
+def mail_server(market: MailboxSettings) -> ImapServer:
+    """ConfigError where the certificate authority's file cannot be used."""
+    return ImapServer(
+        host=market.host,
+        port=market.port,
+        username=market.username,
+        secret=lambda: _mail_secret(market),
+        tls=None if market.security == "none" else trusting(market.ca_file),
+        starttls=market.security == "starttls",
+        oauth=market.login == "xoauth2",
+    )
+
+
+def _mail_secret(market: MailboxSettings) -> str:
+    """A token is read anew: it lives for an hour."""
+    if market.login == "password" or market.password_file is None:
+        return market.password.reveal()
+    path = Path(market.password_file.source)
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "Whatever renews it has to write it."
+        raise NeedsOperator(f"{path}, with the token for {market.host}, cannot be read.", hint=hint) from error
+
+
 def policy_of(acceptance: AcceptanceSettings) -> Policy:
     return Policy(
         mode=acceptance.mode,
@@ -111,7 +180,8 @@ def policy_of(acceptance: AcceptanceSettings) -> Policy:
         infill_percent=(acceptance.infill_min_percent, acceptance.infill_max_percent),
         supports=frozenset(acceptance.supports),
         ask_about_instructions=acceptance.ask_about_instructions,
-        packagings=[Packaging(name=name, inner_mm=(x, y, z)) for name, (x, y, z) in acceptance.packagings.items()],
+        quote_budget_s=acceptance.quote_budget_s,
+        packagings=[packaging.value(name) for name, packaging in acceptance.packagings.items()],
     )
 
 
@@ -129,7 +199,9 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
         yield Shop(
             ledger=ledger,
             store=store,
-            marketplaces={market.name: await stack.enter_async_context(build_marketplace(market)) for market in settings.marketplaces},
+            marketplaces={
+                market.name: await stack.enter_async_context(_marketplace(market, settings, notifier)) for market in settings.marketplaces
+            },
             printers={name: await stack.enter_async_context(printer) for name, printer in build_printers(settings).items()},
             slicers=slicers,
             meshes=await stack.enter_async_context(ChildInspector(store, limits=mesh_limits(settings))),
@@ -139,9 +211,54 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
             local_now=lambda: datetime.now().astimezone(),
             largest_file_bytes=settings.files.max_file_mb * MB,
             orient=settings.slicing.orient,
+            schedule=settings.schedule.value(),
             heat_at_once=settings.printing.heat_at_once,
-            slicing=asyncio.Semaphore(settings.slicing.workers),
+            slicing=Turns(settings.slicing.workers),
+            labels=CarrierLabels(label_desk(settings.labels, ledger, patience_s=_LABEL_S) if settings.labels.print_when_fetched else None),
         )
+
+
+def label_desk(labels: LabelSettings, ledger: SqlLedger, queue: str = "", patience_s: float = PATIENCE_S) -> LabelDesk | None:
+    """On `queue`, or the configured one; None where there is neither."""
+    where = queue or labels.printer
+    return LabelDesk(Queue(where), ledger, labels.media, fit=labels.scaling == "fit", patience_s=patience_s) if where else None
+
+
+def online_watch(settings: Settings, shop: Shop) -> Online | None:
+    """None where the agent is not to switch: told so, or it answers no offers."""
+    online = settings.online
+    if not online.automatic or shop.policy.mode is Mode.OFF:
+        return None
+    limits = Limits(printers_away_s=online.printers_away_s, filament_g=online.filament_g, clock_off_s=online.clock_off_s)
+    memory = settings.agent.data_dir / "online.json"
+    return Online(shop, Obstacles(shop, limits), memory, agent_name=settings.agent.name, back_after_s=online.back_after_s)
+
+
+def web_page(settings: Settings, shop: Shop, wake: Callable[[], None]) -> WebPage | None:
+    """None where there is to be none. ConfigError where its certificate cannot be used."""
+    if not settings.web.listen:
+        return None
+    access = web_access(settings)
+    access.check_certificate()
+    ledger = shop.ledger
+    assert isinstance(ledger, SqlLedger), "open_shop opens one, and it knows people as well"
+    desk = Desk(
+        name=settings.agent.name,
+        ledger=ledger,
+        people=ledger,
+        store=shop.store,
+        printers=shop.printers,
+        notifier=shop.notifier,
+        now=shop.now,
+        wake=wake,
+    )
+    return WebPage(access, desk)
+
+
+def web_access(settings: Settings) -> Access:
+    """Only where the page is not switched off."""
+    web = settings.web
+    return access_of(web.listen, url=web.url or "", certificate=web.certificate_file, key=web.key_file, trusted_proxies=web.trusted_proxies)
 
 
 def utc_now() -> datetime:

@@ -75,6 +75,11 @@ if [ "${1:-}" = --dev ]; then
     pip_install requirements/dev.lock
     can_build || debian_packages gcc libc6-dev python3-dev
     debian_packages mosquitto vsftpd cura-engine libsodium23 libusb-dev # the last two for Moonraker and for Klippy's own build
+    # The tests start a dovecot of their own; the one that Debian's package would start with the machine stays off.
+    command -v dovecot >/dev/null 2>&1 || [ -x /usr/sbin/dovecot ] || new_dovecot=yes
+    debian_packages dovecot-imapd
+    [ -z "${new_dovecot:-}" ] || ! command -v systemctl >/dev/null 2>&1 || as_root systemctl disable --quiet --now dovecot.service || true
+    debian_packages cups-daemon cups-client fonts-dejavu-core # labels are printed on a real cupsd, dossiers are set in DejaVu
     scripts/cura-definitions.sh .venvs/cura-definitions
     scripts/klipper-venvs.sh &
     klipper=$!

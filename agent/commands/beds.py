@@ -8,7 +8,7 @@ from agent.config.load import load
 from agent.domain.mesh import MeshReport
 from agent.domain.printer import PrinterFacts
 from agent.shopfloor import facts_of, profile_library
-from agent.workflow.acceptance import fits_bed
+from agent.workflow.printer_rules import fits_bed
 
 
 def configured_printers(config: Path) -> list[PrinterFacts]:

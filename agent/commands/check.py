@@ -12,17 +12,19 @@ from typing import Literal
 import click
 
 from agent.commands.options import ConfigSource, config_option, json_option, say_json
+from agent.config.mailbox import MailboxSettings
 from agent.config.mistakes import BadConfiguration
 from agent.config.model import HotFolderSettings, OperatorApiSettings, Settings
 from agent.domain.errors import AgentError
 from agent.domain.printer import PrinterState
 from agent.ledger.sql_ledger import SqlLedger
+from agent.marketplaces.mailbox.standing import Standing, look_at
 from agent.meshes.limits import MB
 from agent.ports.printer import Printer
 from agent.shopfloor import build_engines, facts_of, profile_library
 from agent.slicers.engine import Engine
 from agent.wire.clock import is_synchronised
-from agent.wiring import build_marketplace, build_printers, file_store, ledger_url
+from agent.wiring import build_marketplace, build_printers, file_store, ledger_url, mail_server, mailbox_dir
 
 Level = Literal["ok", "warning", "error"]
 PROVEN_SLICERS = ("PrusaSlicer-2.5", "PrusaSlicer-2.9", "CuraEngine-4.13", "CuraEngine-5.0")
@@ -114,10 +116,10 @@ def _slicer(engine: Engine) -> Iterator[Finding]:
         return
     yield Finding("slicer", "ok", f"{engine.program}: {version}")
     if version.startswith(NEVER_RUN):
-        hint = "What it writes may not prove; orders then go on hold. Print a small part first, beside the machine. See docs/slicing.md."
+        hint = "What it writes may not prove; orders then go on hold. Print a small part first, beside the machine. See docs/slicers.md."
         yield Finding("slicer", "warning", f"{engine.name} was never run by us: it is called as its public sources say", hint)
     elif not version.startswith(PROVEN_SLICERS):
-        hint = "What it writes may not prove; orders then go on hold. See docs/slicing.md."
+        hint = "What it writes may not prove; orders then go on hold. See docs/slicers.md."
         yield Finding("slicer", "warning", f"only {', '.join(PROVEN_SLICERS)} were tried with this agent", hint)
 
 
@@ -170,20 +172,35 @@ async def _printer(name: str, printer: Printer) -> Finding:
 
 
 async def _marketplaces(settings: Settings) -> AsyncIterator[Finding]:
-    for found in await asyncio.gather(*(_marketplace(market) for market in settings.marketplaces)):
-        yield found
+    for found in await asyncio.gather(*(_marketplace(market, settings) for market in settings.marketplaces)):
+        for finding in found:
+            yield finding
 
 
-async def _marketplace(market: OperatorApiSettings | HotFolderSettings) -> Finding:
+async def _marketplace(market: OperatorApiSettings | HotFolderSettings | MailboxSettings, settings: Settings) -> list[Finding]:
     subject = f"marketplace {market.name}"
     if isinstance(market, HotFolderSettings):
-        return _folder(subject, market.path)  # opening it would take what lies there
+        return [_folder(subject, market.path)]  # opening it would take what lies there
     try:
+        if isinstance(market, MailboxSettings):
+            state = mailbox_dir(market, settings)
+            return _mailbox(subject, await look_at(mail_server(market), market.folder, state, market.templates_dir))
         async with build_marketplace(market) as opened:
             offers = await opened.offers()
     except AgentError as error:
-        return _failed(subject, error)
-    return Finding(subject, "ok", f"answers; {len(offers)} offers wait")
+        return [_failed(subject, error)]
+    return [Finding(subject, "ok", f"answers; {len(offers)} offers wait")]
+
+
+def _mailbox(subject: str, standing: Standing) -> list[Finding]:
+    tells = "tells of new mails itself (IDLE)" if standing.tells else "is asked now and then (no IDLE)"
+    found = [Finding(subject, "ok", f"{standing.mails} mails; the server {tells}; templates: {', '.join(standing.templates)}")]
+    read = "Read WHY.txt there."
+    found += [Finding(subject, "warning", f"a mail was not understood: {folder}", read) for folder in standing.questions]
+    for mail in standing.unproven:
+        hint = "Nothing was made of it. See docs/marketplaces.md."
+        found += [Finding(subject, "warning", f"“{mail.subject}” from {mail.sender} was not believed: {mail.about}", hint)]
+    return found
 
 
 def _folder(subject: str, path: Path) -> Finding:

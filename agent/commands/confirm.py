@@ -1,15 +1,19 @@
 """`confirm`: what a person answers, for those without the web page."""
 
+import asyncio
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from agent.commands.options import ConfigSource, config_option
+from agent.commands.options import ConfigSource, config_option, shown_path
 from agent.domain.errors import Refused
 from agent.domain.question import Step
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.answers import Answers
+from agent.operator.photos import check_photos
+from agent.ports.files import FileStore
 from agent.wiring import file_store, ledger_url
 
 _STEPS = [step.value for step in Step]
@@ -57,10 +61,22 @@ def confirm(
                     raise Refused(f"There is no printer {what}.", hint=f"Printers: {names}.", code="no_such_printer")
                 answers.bed_is_clear(what)
             case Step.PHOTOS:
-                answers.photographed(what, photos, agreed, note, internal_note)
+                answers.photographed(what, _cleaned(photos, file_store(settings)), agreed, note, internal_note)
             case other:
                 answers.choose(other, what, choice)
     click.echo(f"Noted: {step} {what} {choice}".rstrip(), err=True)
+
+
+def _cleaned(photos: Sequence[Path], store: FileStore) -> list[Path]:
+    """The photos as they go to the customer. Refused with every one that cannot be used; what could be better is told, no more."""
+    checked = list(zip(photos, asyncio.run(check_photos(photos, store)), strict=True))
+    unusable = [f"{shown_path(path)}: {photo.refused.text}" for path, photo in checked if photo.refused is not None]
+    if unusable:
+        raise Refused(" ".join(unusable), hint="Nothing was taken. Give other photos.", code="no_photo")
+    for path, photo in checked:
+        for hint in photo.hints:
+            click.echo(f"{shown_path(path)}: {hint.text}", err=True)
+    return [store.path(photo.sha256) for _, photo in checked]
 
 
 def _login_name() -> str:

@@ -1,8 +1,7 @@
-"""`orders`, `offers`, `printers`: how things stand."""
+"""`orders`, `printers`: how things stand."""
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -32,7 +31,8 @@ def _items(order: Order) -> str:
     )
 
 
-def _brief(order: Order, waits_for: str) -> dict[str, Any]:
+def brief(order: Order, waits_for: str) -> dict[str, Any]:
+    """A row of a list."""
     return {
         "id": order.id,
         "marketplace": order.marketplace,
@@ -45,7 +45,7 @@ def _brief(order: Order, waits_for: str) -> dict[str, Any]:
     }
 
 
-def _waiting(ledger: SqlLedger) -> dict[str, str]:
+def waiting(ledger: SqlLedger) -> dict[str, str]:
     """Order id -> what it waits for from a person."""
     return {question.order_id: f"{question.step} {question.printer}".strip() for question in ledger.open_questions()}
 
@@ -61,11 +61,9 @@ def orders(ctx: click.Context, config: ConfigSource, as_json: bool, everything: 
     if ctx.invoked_subcommand is not None:
         return
     with SqlLedger(ledger_url(config.settings(needs_secrets=False))) as ledger:
-        waiting = _waiting(ledger)
+        asked = waiting(ledger)
         rows = [
-            _brief(order, waiting.get(order.id, ""))
-            for order in ledger.orders(open_only=not everything)
-            if order.state not in _OFFER_STATES
+            brief(order, asked.get(order.id, "")) for order in ledger.orders(open_only=not everything) if order.state not in _OFFER_STATES
         ]
     if as_json:
         say_json({"orders": rows})
@@ -73,27 +71,8 @@ def orders(ctx: click.Context, config: ConfigSource, as_json: bool, everything: 
         say_rows(rows, ("id", "state", "waits_for", "items", "payout"), "No order is open. `orders --all` shows the ones that ended.")
 
 
-@click.command()
-@config_option
-@json_option
-def offers(config: ConfigSource, as_json: bool) -> None:
-    """The offers that came, and what was answered."""
-    with SqlLedger(ledger_url(config.settings(needs_secrets=False))) as ledger:
-        waiting = _waiting(ledger)
-        rows = []
-        for order in ledger.orders():
-            if order.state in _OFFER_STATES:
-                decision = order.dossier.decision
-                left = max(0.0, (order.accept_by - datetime.now(UTC)).total_seconds()) if order.state is State.OFFERED else 0.0
-                row = {**_brief(order, waiting.get(order.id, "")), "seconds_left": round(left), "why": decision.text if decision else ""}
-                rows.append(row)
-    if as_json:
-        say_json({"offers": rows})
-    else:
-        say_rows(rows, ("id", "offer_id", "state", "seconds_left", "waits_for", "items", "payout", "why"), "No offers yet.")
-
-
-def _known(ledger: SqlLedger, order_id: str) -> Order:
+def known_order(ledger: SqlLedger, order_id: str) -> Order:
+    """Refused where there is none."""
     try:
         return ledger.order(order_id)
     except KeyError as error:
@@ -110,7 +89,7 @@ def show(ctx: click.Context, order_id: str, config: ConfigSource, as_json: bool)
     """One order's story: every event, its decision, its plates with their proof, its jobs."""
     source = config if config.path else ctx.obj
     with SqlLedger(ledger_url(source.settings(needs_secrets=False))) as ledger:
-        order = _known(ledger, order_id)
+        order = known_order(ledger, order_id)
         events, jobs = ledger.events(order_id), ledger.jobs(order_id)
         questions = [question for question in ledger.open_questions() if question.order_id == order_id]
     broken = first_broken(events)
@@ -142,7 +121,8 @@ def _tell(order: Order, questions: Sequence[Question], events: Sequence[Event]) 
     if order.dossier.decision is not None:
         for rule in order.dossier.decision.rules:
             mark = "[green]✓[/]" if rule.ok else "[red]✗[/]"
-            console.print(f"{mark} {plain(f'{rule.printer} {rule.rule}: {rule.value} (limit: {rule.limit})'.strip())}")
+            where = ", ".join(filter(None, [rule.printer, *rule.also]))
+            console.print(f"{mark} {plain(f'{where} {rule.rule}: {rule.value} (limit: {rule.limit})'.strip())}")
     for what, told in [*(("advice", sentence) for sentence in _advice(events)), *_time(order, events)]:
         console.print(f"[yellow]{what}:[/] {plain(told)}")
     for plate in order.dossier.plates:

@@ -22,8 +22,10 @@ def _no_room(root: Path, error: OSError) -> NeedsOperator:
 class DiskStore:
     """Files under `root`/<two hex>/<sha256>. Two writers of the same content meet at the same name, and both are right."""
 
-    def __init__(self, root: Path, keep_free_bytes: int = 0) -> None:
+    def __init__(self, root: Path, keep_free_bytes: int = 0, *, synced: bool = True) -> None:
+        """`synced` False: for a store that ends with its process, and need not outlive the machine's power."""
         self._root = root
+        self._synced = synced
         self._keep_free_bytes = keep_free_bytes
         self._incoming = root / "incoming"
 
@@ -54,7 +56,7 @@ class DiskStore:
 
     def adopt(self, temporary: Path, expected_sha256: str | None = None) -> str:
         try:
-            sha256 = _hash_and_sync(temporary)
+            sha256 = _hashed(temporary, synced=self._synced)
             if expected_sha256 is not None and sha256 != expected_sha256:
                 temporary.unlink()
                 raise Refused(
@@ -83,16 +85,18 @@ class DiskStore:
         target = self.path(sha256)
         target.parent.mkdir(exist_ok=True)
         temporary.rename(target)
-        _sync_folder(target.parent)
+        if self._synced:
+            _sync_folder(target.parent)
         return sha256
 
 
-def _hash_and_sync(path: Path) -> str:
+def _hashed(path: Path, *, synced: bool) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-        os.fsync(file.fileno())
+        if synced:
+            os.fsync(file.fileno())
     return digest.hexdigest()
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from agent.domain.decision import Answer
 from agent.domain.events import GENESIS, Event, event_hash
 from agent.domain.job import JobState
 from agent.domain.offer import Offer
@@ -19,6 +20,10 @@ from agent.ports.ledger import OrderMove, Stale
 
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 _BEFORE_YES = (State.OFFERED, *ENDED)
+_BEFORE_PACKED = (
+    *(State.ACCEPTED, State.FETCHED, State.CHECKED, State.SLICED, State.PRINTING, State.PRINTED),
+    *(State.PHOTOS, State.SUBMITTED, State.LABEL, State.PACKING),
+)
 WANT_A_PRINTER = (State.SLICED, State.PRINTING)
 """Orders that may wait for a printer; woken when one comes free."""
 
@@ -97,6 +102,15 @@ class OrderRows:
         with told_apart(), self._reading() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def packagings_promised(self) -> Mapping[str, int]:
+        decision = t.orders.c.dossier["decision"]
+        name, answer = decision["packaging"].as_string(), decision["answer"].as_string()
+        stage = func.coalesce(t.orders.c.resume_state, t.orders.c.state)
+        promised = or_(stage.in_(_BEFORE_PACKED), and_(stage == State.OFFERED, answer == Answer.ACCEPT))
+        query = select(name, func.count()).where(and_(promised, name != "")).group_by(name)
+        with told_apart(), self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def due(self, now: datetime, limit: int) -> Sequence[str]:
         query = select(t.orders.c.id).where(t.orders.c.due_at <= now).order_by(t.orders.c.due_at).limit(limit)
         with told_apart(), self._reading() as connection:
@@ -149,6 +163,11 @@ class OrderRows:
         query = select(t.events).where(t.events.c.order_id == order_id).order_by(t.events.c.n)
         with told_apart(), self._reading() as connection:
             return [Event.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def mark(self) -> str:
+        query = select(select(func.max(t.events.c.id)).scalar_subquery(), select(func.max(t.beds.c.since)).scalar_subquery())
+        with told_apart(), self._reading() as connection:
+            return "/".join(str(newest) for newest in connection.execute(query).one())
 
     def sliced(self, key: str) -> Sequence[SlicedPlate] | None:
         with told_apart(), self._reading() as connection:

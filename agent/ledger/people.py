@@ -59,6 +59,11 @@ class QuestionRows:
             rows = connection.execute(select(t.questions).where(open_).order_by(t.questions.c.asked_at, t.questions.c.id)).mappings()
             return [_question(row) for row in rows]
 
+    def question_by_id(self, question_id: int) -> Question | None:
+        with told_apart(), self._reading() as connection:
+            row = connection.execute(select(t.questions).where(t.questions.c.id == question_id)).mappings().one_or_none()
+        return None if row is None else _question(row)
+
     def answer(self, question: Question, answer: Mapping[str, Any], by: str, *, settles: bool = False) -> None:
         now = self._now()
         unanswered = and_(t.questions.c.id == question.id, t.questions.c.answered_at.is_(None), t.questions.c.settled == false())

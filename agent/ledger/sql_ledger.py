@@ -6,14 +6,16 @@ from typing import Self
 
 from sqlalchemy import Engine
 
-from agent.ledger.database import open_database, utc_now
+from agent.ledger.database import open_database, told_apart, utc_now, write_nothing
 from agent.ledger.jobs import JobRows
 from agent.ledger.orders import OrderRows
 from agent.ledger.people import QuestionRows
+from agent.ledger.sign_in import SignInRows
+from agent.ledger.unprinted import UnprintedRows
 
 
-class SqlLedger(OrderRows, JobRows, QuestionRows):
-    """Implements ports.ledger.Ledger on any database SQLAlchemy speaks to.
+class SqlLedger(OrderRows, JobRows, UnprintedRows, QuestionRows, SignInRows):
+    """Implements ports.ledger.Ledger and ports.people.People on any database SQLAlchemy speaks to.
 
     Its methods are short and synchronous on purpose: one local commit is about 2 ms, see docs/decisions/0002.
     """
@@ -28,3 +30,7 @@ class SqlLedger(OrderRows, JobRows, QuestionRows):
 
     def __exit__(self, *exc: object) -> None:
         self._engine.dispose()
+
+    def require_writable(self) -> None:
+        with told_apart(), self._engine.begin() as connection:
+            write_nothing(connection)

@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 
 from agent.domain.job import HOLDS_PRINTER
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration; a test holds it against the migrations folder. Knowing it here spares the daemon the import of Alembic."""
 
 
@@ -170,4 +170,47 @@ slices = Table(
     Column("key", String(64), primary_key=True),
     Column("made_at", UtcDateTime, nullable=False),
     Column("plates", JSON, nullable=False),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(200), nullable=False),
+    Column("key", String(400), nullable=False, unique=True),
+    Column("role", String(20), nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+)
+"""`key`: the name as it is compared. Removed with the sessions; what they said names them by their name."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("person_id", Integer, ForeignKey("people.id"), nullable=False),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    Column("device", String(200), nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+pairings = Table(
+    "pairings",
+    metadata,
+    Column("code_sha256", String(64), primary_key=True),
+    Column("role", String(20), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)
+"""Codes that were neither spent nor have grown too old."""
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
 )

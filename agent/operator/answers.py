@@ -13,7 +13,7 @@ from agent.domain.offer import Agreement
 from agent.domain.printer import BedState
 from agent.domain.question import Question, Step
 from agent.ports.files import FileStore
-from agent.ports.ledger import Ledger
+from agent.ports.ledger import Bed, Ledger, Stale
 
 LARGEST_PHOTO_BYTES = 20_000_000
 LONGEST_NOTE = 2000
@@ -36,8 +36,17 @@ class Answers:
         self._store = store
         self._person = " ".join(person.split())
 
-    def bed_is_clear(self, printer: str) -> None:
-        """The bed of this printer is free. Refused while a job of ours is printing there."""
+    def bed_is_clear(self, printer: str, seen: str | None = None) -> None:
+        """The bed of this printer is free. Refused while a job of ours is printing there.
+
+        `seen`: the `bed_mark` of the bed as it was when this was said, for words that may arrive late, or twice. Stale where something
+        happened to the bed since then: it may be another part that lies there now. None: said at this moment.
+        """
+        bed = self._ledger.beds().get(printer)
+        if seen is not None and seen != bed_mark(bed):
+            now = f"{bed.state} ({bed.said_by})" if bed is not None else "not known"
+            hint = "Look at the bed, and say it again if it is clear."
+            raise Stale(f"The bed of {printer} has changed since that was shown: it is {now}.", hint=hint, code="bed_changed")
         job = job_on(self._ledger, printer)
         if job is not None and job.state in (JobState.STARTING, JobState.PRINTING):
             raise Refused(
@@ -50,49 +59,72 @@ class Answers:
             if question.step is Step.BED and question.printer == printer:
                 self._ledger.answer(question, {"choice": "clear"}, self._named(), settles=True)
 
-    def choose(self, step: Step, order_id: str, choice: str, more: Mapping[str, Any] | None = None) -> None:
-        """One of the choices the question gives; with only one, `choice` may be empty."""
-        question = self._question(step, order_id)
+    def choose(self, step: Step, order_id: str, choice: str, more: Mapping[str, Any] | None = None, *, asked: int | None = None) -> None:
+        """One of the choices the question gives; with only one, `choice` may be empty.
+
+        `asked`: the id of the question this answers, where the words may arrive late, or twice. Stale, with who was first, where that one
+        was answered or taken back: the same may have been asked anew since then. None: whatever is asked now.
+        """
+        question = self._question(step, order_id, asked)
         if not choice and len(question.choices) == 1:
             choice = next(iter(question.choices))
         if choice not in question.choices:
             offered = "; ".join(f"{name}: {meaning}" for name, meaning in question.choices.items())
             hint = f"Say one of: {offered}" if offered else "It is not answered with a choice."
             raise Refused(f"'{choice}' is no answer to “{question.text}”", hint=hint, code="no_such_choice")
-        self._ledger.answer(question, {"choice": choice, **(more or {})}, self._named())
+        self._answer(question, {"choice": choice, **(more or {})}, self._named())
 
     def photographed(
-        self, order_id: str, photos: Sequence[Path], agreed: Sequence[str], customer_note: str = "", internal_note: str = ""
+        self,
+        order_id: str,
+        photos: Sequence[Path],
+        agreed: Sequence[str],
+        customer_note: str = "",
+        internal_note: str = "",
+        *,
+        asked: int | None = None,
     ) -> None:
-        """Photos, and the codes of the attestations this person was shown and agrees to: every one that is demanded, or none is taken."""
-        question = self._question(Step.PHOTOS, order_id)
+        """Photos, and the codes of the attestations this person was shown and agrees to: every one that is demanded, or none is taken.
+
+        `asked` as in `choose`. Whoever calls this vouches for the person: a test knows every caller by name.
+        """
+        question = self._question(Step.PHOTOS, order_id, asked)
         person = self._in_person()
         agreements = _agreements(question, agreed, person)
         if not photos:
             raise Refused("At least one photo is needed.", hint="intagly-agent confirm photos ORDER --photo FILE …", code="no_photos")
         said: dict[str, Any] = {"agreements": agreements, "customer_note": _note(customer_note), "internal_note": _note(internal_note)}
         said["photos"] = {f"photo-{n}": self._photo(path) for n, path in enumerate(photos, start=1)}
-        self._ledger.answer(question, said, person)
+        self._answer(question, said, person)
+
+    def _answer(self, question: Question, answer: Mapping[str, Any], by: str) -> None:
+        try:
+            self._ledger.answer(question, answer, by)
+        except Stale as late:
+            raise too_late(self._ledger.question_by_id(question.id) or question) from late
 
     def _photo(self, path: Path) -> str:
         try:
             size = path.stat().st_size
             content = path.read_bytes() if 0 < size <= LARGEST_PHOTO_BYTES else b""
         except OSError as error:
-            raise Refused(f"{path} cannot be read: {error.strerror}.", hint="Give the path of a photo.", code="no_photo") from error
+            raise Refused(f"{path.name} cannot be read: {error.strerror}.", hint="Give the path of a photo.", code="no_photo") from error
         if not _is_picture(content):
             limit = LARGEST_PHOTO_BYTES // 1_000_000
             raise Refused(
-                f"{path} is no JPEG, PNG or WebP of at most {limit} MB.", hint="Take the photo again, or convert it.", code="no_photo"
+                f"{path.name} is no JPEG, PNG or WebP of at most {limit} MB.", hint="Take the photo again, or convert it.", code="no_photo"
             )
         return self._store.put(content)
 
-    def _question(self, step: Step, order_id: str) -> Question:
+    def _question(self, step: Step, order_id: str, asked: int | None = None) -> Question:
         question = next((open_ for open_ in self._ledger.open_questions() if open_.step is step and open_.order_id == order_id), None)
-        if question is None:
-            waiting = ", ".join(sorted({f"{open_.step} {open_.printer or open_.order_id}" for open_ in self._ledger.open_questions()}))
-            raise Refused(f"Order {order_id} does not wait for '{step}'.", hint=f"What waits: {waiting or 'nothing'}.", code="not_asked")
-        return question
+        if question is not None and asked in (None, question.id):
+            return question
+        meant = None if asked is None else self._ledger.question_by_id(asked)
+        if meant is not None and (meant.step, meant.order_id) == (step, order_id):
+            raise too_late(meant)
+        waiting = ", ".join(sorted({f"{open_.step} {open_.printer or open_.order_id}" for open_ in self._ledger.open_questions()}))
+        raise Refused(f"Order {order_id} does not wait for '{step}'.", hint=f"What waits: {waiting or 'nothing'}.", code="not_asked")
 
     def _named(self) -> str:
         if not self._person or len(self._person) > LONGEST_NAME or not self._person.isprintable():
@@ -108,6 +140,22 @@ class Answers:
                 code="person_required",
             )
         return name
+
+
+def too_late(question: Question) -> Stale:
+    """What is told to whoever answers a question that needs no answer any more: who was first, and with what."""
+    hint = "Nothing was changed by this."
+    if question.answered_at is None:
+        return Stale("This is not asked any more.", hint=hint, code="not_asked_any_more")
+    choice = str(question.answer.get("choice", ""))
+    said = f": “{question.choices.get(choice, choice)}”" if choice else ""
+    when = f"{question.answered_at.astimezone():%d %b %H:%M:%S}"
+    return Stale(f"{question.answered_by} answered this on {when}{said}.", hint=hint, code="answered_already")
+
+
+def bed_mark(bed: Bed | None) -> str:
+    """Another one whenever something happens to the bed, or somebody says something of it."""
+    return "" if bed is None else bed.since.isoformat()
 
 
 def is_person(name: str) -> bool:

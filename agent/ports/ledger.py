@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agent.domain.errors import AgentError
 from agent.domain.events import Event
@@ -30,6 +30,21 @@ class Bed(Value):
     said_by: str
 
 
+class Unprinted(NamedTuple):
+    """An order whose last plate was not harvested yet, as far as it takes to see that it changed. An offer is one as well."""
+
+    id: str
+    state: State
+    resume_state: State | None
+    tries: int
+    updated_at: datetime
+
+    @property
+    def stage(self) -> State:
+        """Where it stands on the path, also while it is on hold."""
+        return self.resume_state or self.state
+
+
 class OrderMove(Value):
     """Where an order goes next, in one transaction with its event."""
 
@@ -45,6 +60,10 @@ class OrderMove(Value):
 class Ledger(Protocol):
     """Every method is one transaction. Transient: locked for too long. NeedsOperator (code disk_full): no room to write."""
 
+    def require_writable(self) -> None:
+        """Write something of no meaning, down to the disk; raises as every write would."""
+        ...
+
     # --- orders -------------------------------------------------------------------------------------------
     def add_offer(self, marketplace: str, offer: Offer, accept_by: datetime) -> Order | None:
         """A new order in state offered, due now; None where this marketplace's offer is known already."""
@@ -58,6 +77,10 @@ class Ledger(Protocol):
 
     def count_open(self) -> int:
         """Accepted orders that are not at their end."""
+        ...
+
+    def packagings_promised(self) -> Mapping[str, int]:
+        """Packaging -> how many orders that were accepted, or will be, are still to go into one."""
         ...
 
     def due(self, now: datetime, limit: int) -> Sequence[str]:
@@ -131,6 +154,15 @@ class Ledger(Protocol):
 
     def set_bed(self, printer: str, state: BedState, said_by: str) -> None: ...
 
+    # --- what is still to be printed ----------------------------------------------------------------------
+    def unprinted(self) -> Sequence[Unprinted]:
+        """Offers, and orders up to the end of printing, the oldest first."""
+        ...
+
+    def plates_in_work(self) -> Mapping[str, frozenset[int]]:
+        """Order -> its plates that a job is at, or that were harvested; for orders that are printed."""
+        ...
+
     # --- intents ------------------------------------------------------------------------------------------
     def intent(self, order_id: str, act: Act, subject: str = "") -> tuple[Intent, bool]:
         """The intent for this act, written now or found; the flag is True where it was written now.
@@ -158,12 +190,21 @@ class Ledger(Protocol):
         """All that wait for an answer, oldest first."""
         ...
 
+    def question_by_id(self, question_id: int) -> Question | None:
+        """That very question, also when it was settled long ago."""
+        ...
+
     def answer(self, question: Question, answer: Mapping[str, Any], by: str, *, settles: bool = False) -> None:
         """A person's answer; wakes the order. Stale where somebody answered before. `settles`: nothing more comes of it."""
         ...
 
     def settle_question(self, question: Question) -> None:
         """The answer was taken into account, or the question has become idle; it may be asked anew."""
+        ...
+
+    # --- for those who watch ------------------------------------------------------------------------------
+    def mark(self) -> str:
+        """Another one after everything that happened to an order or a bed. Costs next to nothing."""
         ...
 
     # --- slices -------------------------------------------------------------------------------------------

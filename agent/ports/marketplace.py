@@ -1,10 +1,11 @@
 """A place that offers orders. Names and meaning follow the Operator API; other places translate to it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
+from agent.domain.account import ClockReading, Earnings, Status, Supplies, SupplyRequest
 from agent.domain.offer import Agreement, DeclineReason, Offer, ProblemCode, RemoteOrder
 
 
@@ -17,6 +18,11 @@ class Marketplace(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def answered_by_person(self) -> bool:
+        """It takes no answer from a program: a person answers there, and tells us. `accept` then notes what they said they did."""
+        ...
 
     async def __aenter__(self) -> Self: ...
 
@@ -63,3 +69,43 @@ class Marketplace(Protocol):
     async def delivered(self, order_id: str, dropped_off_at: datetime, place: str, key: str) -> RemoteOrder: ...
 
     async def report_problem(self, order_id: str, problem: ProblemCode, text: str, key: str) -> None: ...
+
+
+@runtime_checkable
+class Switchable(Protocol):
+    """A marketplace that lets its operator stop the offers, and start them again."""
+
+    async def status(self) -> Status: ...
+
+    async def set_status(self, status: Status, key: str) -> Status:
+        """The status as it was set. Setting the same one twice is harmless, so a lost answer needs no reading back."""
+        ...
+
+
+@runtime_checkable
+class Supplying(Protocol):
+    """A marketplace that sends its operators boxes and the like."""
+
+    async def supplies(self) -> Supplies: ...
+
+    async def request_supplies(self, kind: str, quantity: int, key: str) -> SupplyRequest:
+        """A second request is a second parcel, unless it carries the first one's key."""
+        ...
+
+
+@runtime_checkable
+class Paying(Protocol):
+    """A marketplace that tells what was earned."""
+
+    async def earnings(self, first: date | None = None, last: date | None = None) -> Earnings:
+        """Of orders delivered from that day to that day, both included, by the marketplace's own calendar."""
+        ...
+
+
+@runtime_checkable
+class TellsTheTime(Protocol):
+    """A marketplace whose answers show what its clock says."""
+
+    def clock(self) -> Sequence[ClockReading]:
+        """What it shows now, by each way it was told, whatever this machine's own clock does. Empty before the first answer."""
+        ...

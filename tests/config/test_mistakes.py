@@ -14,7 +14,7 @@ from tests.config.folder import HOT, MARKETPLACE, VIRTUAL, Folder
 
 NAME = "a name of up to 64 letters, digits, '.', '_' and '-'"
 HOURS = 'hours such as "08:00-22:00"'
-SECTIONS = "one of agent, ledger, marketplaces, acceptance, slicing, printing, files, web, mqtt, notifications"
+SECTIONS = "one of agent, ledger, marketplaces, acceptance, online, schedule, slicing, printing, files, labels, web, mqtt, notifications"
 
 IN_CONFIG = {
     "unknown section": (
@@ -28,7 +28,7 @@ IN_CONFIG = {
     ),
     "not like any": (
         "[web]\nzzz = 2\n",
-        "line 2: [web] zzz: expected one of listen; found an unknown option",
+        "line 2: [web] zzz: expected one of listen, url, certificate_file, key_file, trusted_proxies; found an unknown option",
     ),
     "missing": ("[mqtt]\nport = 1\n", "line 1: [mqtt] host: expected this option; found nothing"),
     "no whole number": ("[slicing]\nworkers = 1.5\n", "line 2: [slicing] workers: expected a whole number; found 1.5"),
@@ -97,16 +97,13 @@ IN_CONFIG = {
     ),
     "no kind": (
         "[[marketplaces]]\n[[marketplaces]]\nname = 'a'\n" + HOT,
-        'line 1: [[marketplaces]] no. 1, kind: expected kind = "operator_api" or kind = "hot_folder"; found nothing',
-        'line 2: [[marketplaces]] no. 2, kind: expected kind = "operator_api" or kind = "hot_folder"; found nothing',
+        'line 1: [[marketplaces]] no. 1, kind: expected kind = "operator_api" or kind = "hot_folder" or kind = "mailbox"; found nothing',
+        'line 2: [[marketplaces]] no. 2, kind: expected kind = "operator_api" or kind = "hot_folder" or kind = "mailbox"; found nothing',
     ),
     "a kind of no version": (
         HOT.replace("hot_folder", "hotfolder"),
-        'line 2: [[marketplaces]] no. 1, kind: expected "operator_api" or "hot_folder"; found "hotfolder" — did you mean hot_folder?',
-    ),
-    "a kind of a later version": (
-        HOT.replace("hot_folder", "mailbox"),
-        'line 2: [[marketplaces]] no. 1, kind: expected "operator_api" or "hot_folder"; found "mailbox", which is not in this version',
+        'line 2: [[marketplaces]] no. 1, kind: expected "operator_api" or "hot_folder" or "mailbox"; '
+        'found "hotfolder" — did you mean hot_folder?',
     ),
     "an option of another kind": (
         HOT + 'poll_interval = 5\n',
@@ -234,7 +231,8 @@ VARIABLES = {
     ),
     "unknown option": (
         {"INTAGLY_AGENT__WEB__LISTN": "x"},
-        "INTAGLY_AGENT__WEB__LISTN: expected one of listen; found an unknown option — did you mean listen?",
+        "INTAGLY_AGENT__WEB__LISTN: expected one of listen, url, certificate_file, key_file, trusted_proxies; "
+        "found an unknown option — did you mean listen?",
     ),
     "no option": (
         {"INTAGLY_AGENT__AGENT": "x"},

@@ -32,7 +32,7 @@ class AgentHome:
         self.log = folder / "agent.log"
         (folder / "printers").mkdir(parents=True)
         (folder / "secrets").mkdir()
-        self._text = '[agent]\nname = "test"\ndata_dir = "data"\n\n[files]\nkeep_free_mb = 10\n'
+        self._text = '[agent]\nname = "test"\ndata_dir = "data"\n\n[files]\nkeep_free_mb = 10\n\n[web]\nlisten = ""\n'
         self.config.write_text(self._text)
 
     def add(self, text: str) -> None:

@@ -1,0 +1,83 @@
+"""The pages: Now, Orders, Offers, Printers, and the stream that says when to look again."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+
+from agent.domain.errors import Refused
+from agent.domain.person import hashed
+from agent.domain.question import Question, Step
+from agent.operator.web import stories
+from agent.operator.web.desk import Desk
+from agent.operator.web.feed import Feed
+from agent.operator.web.looks import PrinterLooks
+from agent.operator.web.rendering import Pages
+from agent.operator.web.tasks import task_of, what_waits
+from agent.operator.web.visitors import MOST_PHOTOS, Visitors
+from agent.ports.ledger import Ledger
+
+
+def routes(desk: Desk, looks: PrinterLooks, feed: Feed, visitors: Visitors, shown: Pages) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    _add_lists(router, desk, looks, feed, visitors, shown)
+    _add_order(router, desk, feed, visitors, shown)
+
+    @router.get("/live")
+    async def live(request: Request, mark: str = "") -> Response:
+        visitor = visitors.visitor(request)
+        if feed.full:
+            raise Refused("Too many pages are open.", hint="Close some of them.", code="too_many")
+        secret = hashed(visitor.secret)
+        news = feed.stream(mark, lambda: desk.people.session(secret) is not None)
+        return StreamingResponse(news, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    return router
+
+
+def _add_lists(router: APIRouter, desk: Desk, looks: PrinterLooks, feed: Feed, visitors: Visitors, shown: Pages) -> None:
+    @router.get("/")
+    async def now(request: Request) -> HTMLResponse:
+        visitor, seen = visitors.visitor(request), await looks.now()
+        tasks, open_ = what_waits(desk.ledger, seen, desk.now()), stories.orders(desk.ledger, ended=False)
+        printers = stories.printers(desk, seen)
+        return shown.render("now.html", visitor, mark=feed.mark(), tasks=tasks, orders=open_, printers=printers, now=desk.now())
+
+    @router.get("/orders")
+    async def orders(request: Request) -> HTMLResponse:
+        visitor = visitors.visitor(request)
+        open_, ended = stories.orders(desk.ledger, ended=False), stories.orders(desk.ledger, ended=True)
+        return shown.render("orders.html", visitor, mark=feed.mark(), orders=open_, ended=ended)
+
+    @router.get("/offers")
+    async def offers(request: Request) -> HTMLResponse:
+        visitor, now = visitors.visitor(request), desk.now()
+        return shown.render("offers.html", visitor, mark=feed.mark(), offers=stories.offers(desk.ledger, now), now=now)
+
+    @router.get("/printers")
+    async def printers(request: Request) -> HTMLResponse:
+        visitor, seen = visitors.visitor(request), await looks.now()
+        return shown.render("printers.html", visitor, mark=feed.mark(), printers=stories.printers(desk, seen))
+
+
+def _add_order(router: APIRouter, desk: Desk, feed: Feed, visitors: Visitors, shown: Pages) -> None:
+    @router.get("/orders/{order_id}")
+    async def order(request: Request, order_id: str) -> HTMLResponse:
+        visitor, now = visitors.visitor(request), desk.now()
+        return shown.render("order.html", visitor, mark=feed.mark(), story=stories.story(desk.ledger, order_id), now=now)
+
+    @router.get("/orders/{order_id}/photos")
+    async def photos(request: Request, order_id: str) -> HTMLResponse:
+        """Not live: what is half filled in stays."""
+        visitor = visitors.operator(request)
+        known = stories.order_of(desk.ledger, order_id)
+        task = task_of(photo_question(desk.ledger, order_id), known, {})
+        order = stories.story(desk.ledger, order_id).order
+        return shown.render("photos.html", visitor, task=task, order=order, most=MOST_PHOTOS)
+
+
+def photo_question(ledger: Ledger, order_id: str) -> Question:
+    """Refused where the order does not ask for photos now."""
+    asked = (question for question in ledger.open_questions() if question.step is Step.PHOTOS and question.order_id == order_id)
+    question = next(asked, None)
+    if question is None:
+        raise Refused("This order does not ask for photos now.", hint="Its page says what it waits for.", code="not_asked")
+    return question

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.config.acceptance import AcceptanceSettings
 from agent.config.labels import LabelSettings
@@ -20,8 +21,6 @@ from agent.ledger.files import DiskStore
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.marketplaces.hot_folder.marketplace import HotFolder
-from agent.marketplaces.mailbox.marketplace import Mailbox
-from agent.marketplaces.mailbox.sorting import Rules
 from agent.marketplaces.operator_api import OperatorApi
 from agent.meshes.inspector import ChildInspector
 from agent.meshes.limits import MB
@@ -46,6 +45,9 @@ from agent.workflow.obstacles import Limits, Obstacles
 from agent.workflow.online import Online
 from agent.workflow.shop import Shop
 from agent.workflow.turns import Turns
+
+if TYPE_CHECKING:
+    from agent.marketplaces.mailbox.marketplace import Mailbox
 
 _LABEL_S = 10.0
 """No order's handler waits longer for a label to come out; how it stands is told then."""
@@ -122,7 +124,11 @@ def _marketplace(market: OperatorApiSettings | HotFolderSettings | MailboxSettin
     return build_mailbox(market, settings, notifier) if isinstance(market, MailboxSettings) else build_marketplace(market)
 
 
-def build_mailbox(market: MailboxSettings, settings: Settings, notifier: Notifier) -> Mailbox:
+def build_mailbox(market: MailboxSettings, settings: Settings, notifier: Notifier) -> "Mailbox":
+    # Late: with the standard library's parser of mails it is 2.6 MB, for those who have one.
+    from agent.marketplaces.mailbox.marketplace import Mailbox  # noqa: PLC0415
+    from agent.marketplaces.mailbox.sorting import Rules  # noqa: PLC0415
+
     largest_bytes = market.max_mail_mb * MB
     return Mailbox(
         market.name,

@@ -1,9 +1,10 @@
 """A market against the agent: a thousand offers for fifty printers, a fault in every fifth answer.
 
 Real: the sandbox marketplace over HTTP in a process of its own, the adapter, intake, loop, ledger (SQLite on disk), file store, the process
-that judges meshes, quotes, decisions, the plan. Not real: slicing (reckoned from volume, 0.02 to 0.1 s each), printers (they keep time),
-pictures of models (not drawn), and the nights, which the agent's clock jumps over while no offer waits. An offer may be answered for 60 to
-90 real seconds instead of 900. `make bench`, or `python -m bench.market [OFFERS [PRINTERS [A SECOND]]]`.
+that judges meshes, quotes, decisions, the plan; fifteen minutes to answer, a margin of one, time-outs as long as they are.
+
+Not real: slicing (reckoned from volume, 0.02 to 0.1 s each), printers (they keep time), pictures of models (not drawn), and the nights,
+which the agent's clock jumps over while no offer waits. `make bench`, or `python -m bench.market [OFFERS [PRINTERS [A SECOND]]]`.
 """
 
 import asyncio
@@ -35,9 +36,9 @@ class Where:
     pid: int
 
 
-def main(offers: int = 1000, printers: int = 50, per_s: float = 5.0) -> int:
+def main(offers: int = 1000, printers: int = 50, per_s: float = 2.0) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # a fault in every fifth answer is no news here
-    size = Size(offers, printers, bursts=max(1, offers // 200), per_s=per_s, window_s=(60.0, 90.0), night_s=6 * 3600.0)
+    size = Size(offers, printers, bursts=max(1, offers // 200), per_s=per_s, window_s=(840.0, 900.0), night_s=6 * 3600.0, margin_s=60.0)
     with tempfile.TemporaryDirectory() as temporary, marketplace() as where:
         folder = Path(temporary)
         (folder / "models").mkdir()

@@ -25,8 +25,6 @@ _TITLES = {
     Step.PACKED: "Pack {what}",
     Step.DROPPED_OFF: "Drop off {what}",
 }
-_TEXTS = {Step.LABEL: "Print the label and put it on the parcel."}
-"""Where the question names a path on the agent's machine."""
 _STOPS_WORK = frozenset({Step.HOLD, Step.BED})
 _LAST_FIRST = [Step.DROPPED_OFF, Step.PACKED, Step.LABEL, Step.PHOTOS, Step.POST_PROCESSING]
 
@@ -80,7 +78,7 @@ def task_of(question: Question, order: Order | None, beds: Mapping[str, Bed]) ->
     return Task(
         step=question.step,
         title=_TITLES.get(question.step, question.step.value.capitalize()).format(what=what, printer=question.printer),
-        text=_TEXTS.get(question.step, question.text),
+        text=question.text,
         question_id=question.id,
         order_id=question.order_id,
         printer=question.printer,

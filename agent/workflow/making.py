@@ -1,7 +1,7 @@
 """Fetch, check, slice: the same work whether it is done for a quote or for an order, and never done twice."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -68,10 +68,12 @@ async def pictured(dossier: Dossier, shop: Shop) -> Dossier:
     return dossier.model_copy(update={"meshes": meshes})
 
 
-async def made(dossier: Dossier, prefer: Sequence[str], shop: Shop) -> Dossier:
-    """The dossier with its plates, and with pictures of its models: they are drawn while the slicer works, so they take no time.
+Preferred = Mapping[PrintSettings, Sequence[str]]
+"""For what is printed together the printers that the plan chose, the first one first."""
 
-    `prefer`: the printers that the plan chose, the first one first."""
+
+async def made(dossier: Dossier, prefer: Preferred, shop: Shop) -> Dossier:
+    """The dossier with its plates, and with pictures of its models: they are drawn while the slicer works, so they take no time."""
     drawing = asyncio.create_task(pictured(dossier, shop))
     try:
         plates = await sliced(dossier, prefer, shop)
@@ -129,11 +131,11 @@ def candidates(settings: PrintSettings, parts: Sequence[Part], dossier: Dossier,
     return sorted(able, key=rank)
 
 
-async def sliced(dossier: Dossier, prefer: Sequence[str], shop: Shop) -> list[SlicedPlate]:
+async def sliced(dossier: Dossier, prefer: Preferred, shop: Shop) -> list[SlicedPlate]:
     """Every plate of the order with its G-code in the store. Refused where no printer can make some part."""
     plates: list[SlicedPlate] = []
     for settings, parts in groups(dossier):
-        able = candidates(settings, parts, dossier, prefer, shop)
+        able = candidates(settings, parts, dossier, prefer.get(settings, ()), shop)
         if not able:
             raise Refused(
                 f"No printer has {settings.material} {settings.color.name} loaded on a bed that takes these parts.",

@@ -13,7 +13,7 @@ from agent.domain.offer import ProblemCode
 from agent.domain.order import Dossier, Order, State
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
-from agent.workflow import labelling, making, planned, plates, submission, times
+from agent.workflow import labelling, making, planned, plates, quoting, submission, times
 from agent.workflow.advice import advice, unpackable
 from agent.workflow.hold import answered_hold
 from agent.workflow.offering import offered
@@ -78,14 +78,21 @@ async def checked(order: Order, shop: Shop) -> Outcome:
     """Leaves when every plate has G-code that proves to be the order. G-code that does not is never sent."""
     dossier = order.dossier
     if not dossier.plates or not all(plate.proved and shop.store.has(plate.gcode_sha256) for plate in dossier.plates):
-        chosen = [assignment.printer for assignment in planned.current(shop).assignments if assignment.order_id == order.id]
-        dossier = await making.made(dossier, chosen, shop)
+        dossier = await making.made(dossier, _as_planned(order, shop), shop)
     quote = making.quote(dossier.plates, times.slowest(shop))
     if not quote.ok:
         text = f"The G-code does not prove to be the order, so nothing was sent to a printer: {'; '.join(quote.reasons)}"
         text = " ".join([text, *_advice(dossier, shop)])
         return Hold("not_proved", text, {**RETRY, **CANCEL}, {"reasons": quote.reasons})
     return Go(State.SLICED, "sliced", quote.model_dump(mode="json"), dossier)
+
+
+def _as_planned(order: Order, shop: Shop) -> making.Preferred:
+    """Each part of an order may be planned on other printers: by another one's G-code the plan would not be kept."""
+    places = [place for place in planned.current(shop).assignments if place.order_id == order.id]
+    return {
+        group.settings: [place.printer for place in places if place.batch == group.number] for group in quoting.groups(order.dossier.offer)
+    }
 
 
 # --- 4 print ------------------------------------------------------------------------------------------------

@@ -119,6 +119,22 @@ async def test_an_order_of_two_colours_has_a_quote_of_its_part_from_each_printer
     assert [plate.number for plate in order.dossier.plates] == [1, 2] and shop.slicer.sliced == 2
 
 
+async def test_each_part_of_an_order_is_sliced_as_it_is_planned(shop: Workshop) -> None:
+    """A printer that is planned for one part, and comes first, could make the other one too."""
+    red = Color(name="red", hex="#ff0000")
+    spool = shop.printer.facts.materials[0]
+    slices_by_profile(shop, {"test": SECONDS, "quick": 300})
+    add_printer(shop, "mk3s", materials=[spool, spool.model_copy(update={"color": red})])
+    add_printer(shop, "quick-one", "quick")
+    black = make_offer().items[0]
+    order = await offered(shop, items=[black, black.model_copy(update={"item_id": "i2", "color": red})])
+    assert [(plate.number, plate.profile, plate.settings.color.name) for plate in order.dossier.plates] == [
+        (1, "quick", "black"),
+        (2, "test", "red"),
+    ]
+    assert shop.slicer.sliced == 3, "nothing more after yes"
+
+
 async def test_a_profile_that_the_slicer_refuses_leaves_the_others_printers(shop: Workshop) -> None:
     add_printer(shop, "other", "odd")
     real = shop.slicer.slice

@@ -15,7 +15,7 @@ from agent.sandbox.marketplace.server import SandboxMarketplace
 from bench.market_day import Driver, Found, Models, Size, simulate
 from bench.market_floor import Floor, open_floor
 
-SMALL = Size(offers=40, printers=8, bursts=1, per_s=10.0, window_s=(40.0, 60.0), night_s=3 * 3600.0, margin_s=5.0, slowest_s=5.0)
+SMALL = Size(offers=40, printers=8, bursts=1, per_s=10.0, window_s=(120.0, 150.0), night_s=3 * 3600.0, margin_s=10.0, slowest_s=5.0)
 PATIENCE_S = 20.0
 WHITE = {"name": "white", "hex": "#f5f5f5"}
 

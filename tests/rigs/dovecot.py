@@ -131,8 +131,11 @@ service stats {{
     def renumber(self) -> None:
         """Every mail gets another UID, under another UIDVALIDITY, as after a restore. Stop it before."""
         mails = [path for part in ("new", "cur") for path in (self.maildir / part).iterdir()]
+        before = int((self.maildir / "dovecot-uidlist").read_text().split(" V", 1)[1].split(" ", 1)[0])
         for path in self.maildir.glob("dovecot*"):
             path.unlink()
+        while time.time() < before + 1:  # it takes the second it begins in for a number
+            time.sleep(0.05)
         for path in mails:
             path.rename(self.maildir / "new" / path.name.partition(":")[0])
 

@@ -20,7 +20,6 @@ from agent.labels.queue import Queue
 from agent.ledger.files import DiskStore
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
-from agent.marketplaces.hot_folder.marketplace import HotFolder
 from agent.marketplaces.operator_api import OperatorApi
 from agent.meshes.inspector import ChildInspector
 from agent.meshes.limits import MB
@@ -32,13 +31,9 @@ from agent.ports.marketplace import Marketplace
 from agent.ports.notifier import Notifier
 from agent.ports.printer import Printer
 from agent.printers.bambu.access import BambuAccess
-from agent.printers.bambu.printer import BambuPrinter
-from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
-from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
 from agent.shopfloor import build_slicers, data_dir, facts_of, mesh_limits, profile_library, slicing_dir
 from agent.wire.imap import ImapServer
-from agent.wire.mqtt import Broker
 from agent.wire.tls import trusting
 from agent.workflow.acceptance import Mode, Policy
 from agent.workflow.obstacles import Limits, Obstacles
@@ -48,6 +43,7 @@ from agent.workflow.turns import Turns
 
 if TYPE_CHECKING:
     from agent.marketplaces.mailbox.marketplace import Mailbox
+    from agent.printers.moonraker.access import MoonrakerAccess
 
 _LABEL_S = 10.0
 """No order's handler waits longer for a label to come out; how it stands is told then."""
@@ -69,19 +65,30 @@ def build_printers(settings: Settings) -> dict[str, Printer]:
 
 
 def build_printer(printer: PrinterSettings, facts: PrinterFacts, settings: Settings) -> Printer:
+    """A kind is loaded where there is a printer of it: octorest, with requests, is 6 MB, and not everybody's."""
     match printer:
         case OctoPrintSettings():
+            from agent.printers.octoprint import OctoPrintPrinter  # noqa: PLC0415
+
             return OctoPrintPrinter(facts, printer.url, printer.api_key.reveal(), printer.snapshot_url or "")
         case MoonrakerSettings():
+            from agent.printers.moonraker.printer import MoonrakerPrinter  # noqa: PLC0415
+
             return MoonrakerPrinter(facts, moonraker_access(printer))
         case BambuSettings():
+            from agent.printers.bambu.printer import BambuPrinter  # noqa: PLC0415
+
             return BambuPrinter(facts, bambu_access(printer, slicing_dir(settings)))
         case VirtualSettings():
             return VirtualPrinter(facts, settings.agent.data_dir / "virtual" / printer.name, printer.speed)
 
 
-def moonraker_access(printer: MoonrakerSettings) -> MoonrakerAccess:
+def moonraker_access(printer: MoonrakerSettings) -> "MoonrakerAccess":
     """ConfigError where the certificate authority's file cannot be used."""
+    # Late: paho is a megabyte, for those who talk to a broker.
+    from agent.printers.moonraker.access import MoonrakerAccess  # noqa: PLC0415
+    from agent.wire.mqtt import Broker  # noqa: PLC0415
+
     tls = trusting(printer.mqtt_ca_file) if printer.mqtt_tls else None
     broker = Broker(printer.mqtt_host, printer.mqtt_port, printer.mqtt_username or "", printer.mqtt_password, tls)
     return MoonrakerAccess(url=printer.url, broker=broker, instance_name=printer.instance_name, api_key=printer.api_key)
@@ -108,6 +115,9 @@ def build_marketplace(market: OperatorApiSettings | HotFolderSettings) -> Market
         case OperatorApiSettings():
             return OperatorApi(market.name, market.url, market.token.reveal, market.poll_interval_s)
         case HotFolderSettings():
+            # Late: watchdog is 1.6 MB, for those who have a folder.
+            from agent.marketplaces.hot_folder.marketplace import HotFolder  # noqa: PLC0415
+
             return HotFolder(
                 market.name,
                 market.path,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.bench_start import bench_for
 from agent.commands.options import Command, ConfigSource, config_option, json_option, make_folder, say_json, say_rows
+from agent.commands.workbench_start import bench_for
 from agent.domain.errors import Refused
 
 if TYPE_CHECKING:

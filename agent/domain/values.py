@@ -46,6 +46,11 @@ Text = Annotated[str, BeforeValidator(_made_printable), Field(max_length=LONGEST
 """Untrusted text for people's eyes."""
 
 
+def as_sentence(text: str) -> str:
+    """With its full stop, where it has no end of its own."""
+    return text if text.endswith((".", "?", "!", ":")) else f"{text}."
+
+
 def _made_one_line(text: object) -> object:
     return one_line(text) if isinstance(text, str) and len(text) <= LONGEST_TEXT else text
 

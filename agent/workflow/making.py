@@ -83,16 +83,6 @@ async def made(dossier: Dossier, prefer: Preferred, shop: Shop) -> Dossier:
         await asyncio.wait([drawing])
 
 
-def settings_of(item: Item) -> PrintSettings:
-    return PrintSettings(
-        material=item.material,
-        color=item.color,
-        infill_percent=item.infill_percent,
-        supports=item.supports,
-        layer_height_mm=item.layer_height_mm,
-    )
-
-
 def _part(item: Item, report: MeshReport) -> Part:
     return Part(
         item_id=item.item_id,
@@ -109,7 +99,7 @@ def groups(dossier: Dossier) -> list[tuple[PrintSettings, list[Part]]]:
     for item in dossier.offer.items:
         report = dossier.meshes[item.file_id].as_printed(item.supports)
         if report.verdict in (Verdict.PRINT, Verdict.REPAIRED) or report.canonical_sha256:
-            found.setdefault(settings_of(item), []).append(_part(item, report))
+            found.setdefault(PrintSettings.of(item), []).append(_part(item, report))
     return list(found.items())
 
 
@@ -199,18 +189,9 @@ def parts_of(items: Sequence[Item], dossier: Dossier) -> list[Part]:
     return [_part(item, dossier.meshes[item.file_id].as_printed(item.supports)) for item in items]
 
 
-def unproved(plates: Sequence[SlicedPlate]) -> list[str]:
-    """Why some G-code does not prove to be the order."""
-    return [
-        f"plate {plate.number}: {line.check} should be {line.expected}, is {line.found}"
-        for plate in plates
-        for line in plate.failed_proof()
-    ]
-
-
 def quote(plates: Sequence[SlicedPlate], correction: Callable[[SlicedPlate], Correction | None] = lambda _plate: None) -> Quote:
     """What slicing in full says, in the time that the printers are known to take for it."""
-    reasons = unproved(plates)
+    reasons = [reason for plate in plates for reason in plate.unproved()]
     return Quote(
         printer=", ".join(sorted({plate.profile for plate in plates})),
         ok=not reasons,

@@ -11,6 +11,7 @@ from agent.domain.offer import DeclineReason, OfferState
 from agent.domain.order import Dossier, Order, State
 from agent.domain.print_time import hours
 from agent.domain.question import NewQuestion, Step
+from agent.domain.values import as_sentence
 from agent.ports.notifier import Notice, Urgency
 from agent.workflow import planned, quoting
 from agent.workflow.acceptance import Mode, Policy, Situation, decide, is_hopeless, makers
@@ -194,7 +195,8 @@ async def _put_question(order: Order, decision: Decision, shop: Shop) -> None:
 def _advised(decision: Decision) -> str:
     """For the person who answers."""
     answer = "decline" if decision.reason else "accept"
-    return " ".join([f"Advice: {answer}.", *filter(None, [decision.text]), *decision.advice, *_takes(decision), *_ready(decision)])
+    told = [f"Advice: {answer}", *filter(None, [decision.text]), *decision.advice, *_takes(decision), *_ready(decision)]
+    return " ".join(as_sentence(sentence) for sentence in told)
 
 
 def _takes(decision: Decision) -> list[str]:

@@ -17,6 +17,7 @@ from agent.domain.job import Job, JobState
 from agent.domain.order import Order
 from agent.domain.printer import ENDED, BedState, PrinterObservation, PrinterState
 from agent.domain.question import NewQuestion, Step
+from agent.domain.values import as_sentence
 from agent.ports.notifier import Notice, Urgency
 from agent.ports.printer import ForgetsItsJobs, Printer
 from agent.workflow import watched
@@ -84,8 +85,7 @@ class _Case:
         if not to_be_asked(self.shop, self.job.printer, seen):
             return Wait(self.shop.pace.printer_away_s)
         what, choices = _WHERE_IT_STANDS[self.job.state]
-        why = seen.reason if seen.reason.endswith((".", "?")) else f"{seen.reason}."
-        text = f"{self.job.printer} needs attention: {why} {self.job.remote_name} {what}"
+        text = f"{self.job.printer} needs attention: {as_sentence(seen.reason)} {self.job.remote_name} {what}"
         return await self.ask("printer_needs_attention", text, choices)
 
 

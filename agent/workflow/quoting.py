@@ -42,7 +42,7 @@ class Group(NamedTuple):
 def groups(offer: Offer) -> list[Group]:
     found: dict[PrintSettings, list[Item]] = {}
     for item in offer.items:
-        found.setdefault(making.settings_of(item), []).append(item)
+        found.setdefault(PrintSettings.of(item), []).append(item)
     return [Group(number, settings, items) for number, (settings, items) in enumerate(found.items(), start=1)]
 
 
@@ -135,7 +135,7 @@ async def _slice(known: Learned, group: Group, way: Way, before: datetime, shop:
     except NeedsOperator as error:
         known.troubles.append(error.told())
         return
-    unproved = making.unproved(plates)
+    unproved = [reason for plate in plates for reason in plate.unproved()]
     if unproved:
         known.refused[group.number, way] = "; ".join(unproved)
     else:

@@ -21,7 +21,7 @@ def loaded(*modules: str) -> set[str]:
 
 
 def test_the_process_that_judges_models_is_started_before_anything_large_is_loaded() -> None:
-    found = loaded("agent.cli", "agent.commands.models", "agent.commands.bench_start")
+    found = loaded("agent.cli", "agent.commands.models", "agent.commands.workbench_start")
     assert not found & (HEAVY | {"pydantic"}), "the worker's start waits for these"
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from agent.domain.printer import PrinterState
 from agent.ports.printer import Printer
-from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
+from agent.printers.moonraker.access import MoonrakerAccess
+from agent.printers.moonraker.printer import MoonrakerPrinter
 from agent.wire.mqtt import Broker
 from tests.printers.benches import MB, WRONG_SECRET, Cabled, PersonsAct, facts
 from tests.rigs.agent_process import wait_until

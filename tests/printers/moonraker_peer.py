@@ -9,7 +9,8 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter
+from agent.printers.moonraker.access import MoonrakerAccess
+from agent.printers.moonraker.printer import MoonrakerPrinter
 from agent.wire.mqtt import Broker
 from tests.printers.benches import facts
 from tests.printers.wire import Answer, Request, canned

@@ -10,8 +10,9 @@ import pytest
 
 from agent.domain.errors import AgentError, Refused, Transient
 from agent.domain.printer import PrinterState, Temperatures
-from agent.printers.moonraker import MoonrakerPrinter, rpc
 from agent.printers.moonraker import printer as adapter
+from agent.printers.moonraker import rpc
+from agent.printers.moonraker.printer import MoonrakerPrinter
 from tests.printers.moonraker_peer import INFO, NAME, No, Peer, printer_at, stats, web_of
 from tests.printers.wire import Wire
 

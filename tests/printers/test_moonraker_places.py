@@ -10,7 +10,9 @@ import pytest
 
 from agent.domain.errors import AgentError, ConfigError, NeedsOperator, Refused, Transient, Unsound
 from agent.domain.printer import PrinterState
-from agent.printers.moonraker import MoonrakerAccess, MoonrakerPrinter, web
+from agent.printers.moonraker import web
+from agent.printers.moonraker.access import MoonrakerAccess
+from agent.printers.moonraker.printer import MoonrakerPrinter
 from agent.wire.mqtt import Broker
 from tests.printers.moonraker_peer import CONFIG, INFO, INSTANCE, NAME, Peer, printer_at, stats, web_of
 from tests.printers.wire import Wire, canned, dripping, endless

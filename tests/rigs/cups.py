@@ -4,17 +4,13 @@ Its queues have a driver (PPD) that takes PDF as it is, so that papers and optio
 that others could have written: this works for root only.
 """
 
-import contextlib
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
-from tests.rigs.processes import free_port, guard
+from tests.rigs.processes import Server, free_port
 
 _PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 PROGRAM = shutil.which("cupsd", path=_PATH)
@@ -87,20 +83,14 @@ class Cups:
         self.folder = Path(tempfile.mkdtemp(prefix="cups-"))
         self.socket = self.folder / "cups.sock"
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._server = Server(self.folder / "output.txt")
 
     def start(self, *queues: str) -> None:
         """Queues that are there already stay."""
         assert PROGRAM is not None, "cupsd is not installed"
         self._configure()
-        with (self.folder / "output.txt").open("ab") as output:
-            self._process = subprocess.Popen(
-                [PROGRAM, "-f", "-c", str(self.folder / "cupsd.conf"), "-s", str(self.folder / "cups-files.conf")],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-        self._guard = guard(self._process.pid)
-        self._wait()
+        self._server.start([PROGRAM, "-f", "-c", str(self.folder / "cupsd.conf"), "-s", str(self.folder / "cups-files.conf")])
+        self._server.wait_for("127.0.0.1", self.port)
         for queue in queues:
             self.run("lpadmin", "-p", queue, "-E", "-v", f"paper:{self._tray(queue)}", "-P", str(self.folder / "label.ppd"))
 
@@ -131,26 +121,8 @@ class Cups:
             f"ErrorLog {self.folder}/error.log\nAccessLog {self.folder}/access.log\nPageLog {self.folder}/page.log\nPrintcap\n"
         )
 
-    def _wait(self) -> None:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            assert self._process is not None
-            assert self._process.poll() is None, self.log() + (self.folder / "output.txt").read_text(errors="replace")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.05)  # it has no other way to say that it is up
-        raise AssertionError("cupsd did not come up: " + self.log())
-
     def stop(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(10)
-            self._process = None
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.communicate()
-            self._guard = None
+        self._server.stop()
 
     def remove(self) -> None:
         self.stop()

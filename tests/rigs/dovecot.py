@@ -9,16 +9,13 @@ import itertools
 import os
 import pwd
 import shutil
-import signal
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.rigs.klipper_certificates import make_certificates
-from tests.rigs.processes import free_port, guard
+from tests.rigs.processes import Server, free_port
 
 PROGRAM = shutil.which("dovecot", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 USER, PASSWORD = "shop@example.org", "pass “wörd”"
@@ -32,8 +29,7 @@ class Dovecot:
 
     def __init__(self, *, idle: bool = True, plain_text_login: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dovecot-"))  # a test's own folder may be closed to the other user
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._server = Server(self.folder / "output.txt")
         self._names = itertools.count(1)
         self.port, self.plain_port = free_port(), free_port()
         self.maildir = self.folder / "mail"
@@ -94,31 +90,14 @@ service stats {{
 
     def start(self) -> None:
         assert PROGRAM is not None, "dovecot is not installed"
-        with (self.folder / "output.txt").open("ab") as output:
-            command = [PROGRAM, "-F", "-c", str(self.folder / "dovecot.conf")]
-            if os.geteuid() == 0:
-                command = ["setpriv", f"--reuid={_OWNER.pw_uid}", f"--regid={_OWNER.pw_gid}", "--clear-groups", *command]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
-        self._guard = guard(self._process.pid)
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            assert self._process.poll() is None, (self.folder / "output.txt").read_text(errors="replace") + self.log()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.plain_port), 1) as probe:
-                if probe.recv(100).startswith(b"* OK"):  # it takes connections before it serves them
-                    return
-            time.sleep(0.02)  # it has no other way to say that it is up
-        raise AssertionError("dovecot did not come up")
+        command = [PROGRAM, "-F", "-c", str(self.folder / "dovecot.conf")]
+        if os.geteuid() == 0:
+            command = ["setpriv", f"--reuid={_OWNER.pw_uid}", f"--regid={_OWNER.pw_gid}", "--clear-groups", *command]
+        self._server.start(command)
+        self._server.wait_for("127.0.0.1", self.plain_port, b"* OK")
 
     def stop(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(10)
-            self._process = None
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.communicate()
-            self._guard = None
+        self._server.stop()
 
     def deliver(self, mail: bytes) -> Path:
         """As a delivery agent does it."""

@@ -28,7 +28,7 @@ from agent import wiring
 from agent.cli import main
 from agent.ledger import jobs, orders, people
 from agent.printers.bambu.printer import BambuPrinter
-from agent.printers.moonraker import MoonrakerPrinter
+from agent.printers.moonraker.printer import MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
 from agent.workflow.shop import Pace

@@ -4,16 +4,12 @@ It wants users that the system knows. Its process gets a view of the file system
 /etc/passwd, /etc/shadow and /etc/pam.d are ours; the system's own are not touched. (PAM's pam_exec hangs inside vsftpd.)
 """
 
-import contextlib
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
-from tests.rigs.processes import guard
+from tests.rigs.processes import Server
 
 PROGRAM = shutil.which("vsftpd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 _USER, _ID = "bblp", 64_999
@@ -43,8 +39,7 @@ class Vsftpd:
 
     def __init__(self, folder: Path, address: tuple[str, int], card: Path, chain: Path, key: Path, code: str) -> None:
         self._folder, self._card, self._address = folder, card, address
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._server = Server(folder / "output.txt")
         (folder / "empty").mkdir(parents=True, exist_ok=True)
         (folder / "pam").mkdir(exist_ok=True)
         (folder / "pam" / "vsftpd").write_text(_PAM)
@@ -98,29 +93,11 @@ class Vsftpd:
         places = [self._folder, self._card, _HOME, PROGRAM]
         command = ["unshare", "--mount", "sh", "-c", _HIDE, "sh", *map(str, places)]
         environment = {**os.environ, "OPENSSL_CONF": str(self._folder / "openssl.cnf")}
-        with (self._folder / "output.txt").open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
-            )
-        self._guard = guard(self._process.pid)
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            assert self._process.poll() is None, (self._folder / "output.txt").read_text(errors="replace")
-            with contextlib.suppress(OSError), socket.create_connection(self._address, 1):
-                return
-            time.sleep(0.02)  # it has no other way to say that it is up
-        raise AssertionError("vsftpd did not come up")
+        self._server.start(command, environment)
+        self._server.wait_for(*self._address)
 
     def stop(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(10)
-            self._process = None
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.communicate()
-            self._guard = None
+        self._server.stop()
 
     def log(self) -> str:
         path = self._folder / "vsftpd.log"

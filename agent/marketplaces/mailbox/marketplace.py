@@ -1,31 +1,30 @@
 """A marketplace that writes mails: each mail that can be read whole, from a sender that is proven, is an offer.
 
 The mailbox is only ever read; no mail is marked, moved or answered, so a person and their own mail program see it as before. Answering
-the marketplace is the person's: `accept` means that they did it there. What the hot folder does for a place without a server is done
-here too (hot_folder/taken.py): photos, submission and delivery are written down in the order's folder, and a person does them there.
+the marketplace is the person's: `accept` means that they did it there. Photos, submission and delivery are written down in the order's
+folder as for every place without a server (serverless.py, taken_orders.py), and a person does them there.
 
 trust.py tells whom a mail is from, unpack.py takes it apart, templates.py and reading.py read it, files.py has its models, post.py keeps
 what it became. No mail format of any marketplace is known to us: the templates that come along are examples.
 """
 
 import asyncio
-import errno
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 
 import structlog
 
-from agent.domain.errors import AgentError, NeedsOperator, Refused, Unsound
-from agent.domain.offer import Agreement, DeclineReason, Offer, OfferState, ProblemCode, RemoteOrder
-from agent.marketplaces.hot_folder.taken import TakenOrders
+from agent.domain.errors import AgentError, Refused, Unsound
+from agent.domain.offer import Offer, OfferState
 from agent.marketplaces.mailbox.files import Links
 from agent.marketplaces.mailbox.post import Post
 from agent.marketplaces.mailbox.seen import Done, Outcome, Seen
 from agent.marketplaces.mailbox.sorting import MOST_TRIES, LinkAway, Rules, Sorting
 from agent.marketplaces.mailbox.templates import Template, load_templates
+from agent.marketplaces.serverless import Serverless
+from agent.marketplaces.taken_orders import TakenOrders
 from agent.ports.notifier import Notifier
 from agent.wire.imap import ImapServer, ImapSession
 from agent.wire.imap_replies import Summary
@@ -34,14 +33,15 @@ log = structlog.get_logger()
 
 IDLE_S = 540.0
 """IDLE is begun anew this often: servers, and routers between, end what is silent for half an hour or less (RFC 2177)."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _AGAIN = "If you answered the marketplace yourself: move the models into a hot folder, with an order file, to print it all the same."
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+_NO_LABEL = "Get the label where the marketplace has it, and hand in the photos there if it wants them."
 
 
-class Mailbox:
-    """Implements ports.marketplace.Marketplace over one IMAP folder. Every act is done at once and for good, so keys are not needed."""
+class Mailbox(Serverless):
+    """Implements ports.marketplace.Marketplace over one IMAP folder.
+
+    To accept is a person who says that they accepted it at the marketplace; they may say so after the time to answer there.
+    """
 
     answered_by_person = True
 
@@ -60,13 +60,13 @@ class Mailbox:
         look_back_days: int,
         links: Links | None = None,
     ) -> None:
-        self._name = name
+        self._post = Post(state, answer_within_s)
+        orders = TakenOrders(self._post.taken, _AGAIN, told_later=True)
+        super().__init__(name, orders, self._post.root, (f"No label comes by mail from {name}.", _NO_LABEL))
         self._server, self._mail_folder = server, mail_folder
         self._templates_dir, self._poll_s, self._look_back_days = templates_dir, poll_s, look_back_days
         self._templates: Sequence[Template] = []
-        self._post = Post(state, answer_within_s)
         self._seen = Seen(state / "seen.json")
-        self._orders = TakenOrders(self._post.taken, _AGAIN, told_later=True)
         links = links or Links(rules.link_hosts)
         self._sorting = Sorting(name, rules, self._post, links, lambda: self._templates, notifier, self._orders.add)
         self._session: ImapSession | None = None
@@ -78,10 +78,6 @@ class Mailbox:
         """There are mails that wait to be dealt with; `offers` returned early, so that one that was taken is not kept waiting."""
         self._again = False
         """A mail's links could not be had: it is tried again soon."""
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     async def __aenter__(self) -> Self:
         """ConfigError where a template is none. A server that is away must not keep the agent down: `offers` tries, and tells."""
@@ -122,53 +118,8 @@ class Mailbox:
 
     async def offer(self, offer_id: str) -> Offer:
         """One whose time went by without an answer is open still: a person may yet tell what they answered in time."""
-        offer = await self._done(self._orders.offer, offer_id)
+        offer = await super().offer(offer_id)
         return offer.model_copy(update={"state": OfferState.OPEN}) if offer.state is OfferState.EXPIRED else offer
-
-    async def accept(self, offer_id: str, key: str) -> RemoteOrder:  # noqa: ARG002 (the port's)
-        """A person says that they accepted it at the marketplace; they may say so after the time to answer there."""
-        return await self._done(self._orders.accept, offer_id)
-
-    async def decline(self, offer_id: str, reason: DeclineReason, text: str, key: str) -> None:  # noqa: ARG002 (the port's)
-        await self._done(self._orders.decline, offer_id, reason, text)
-
-    async def order_of(self, offer_id: str) -> RemoteOrder | None:
-        return await self._done(self._orders.order_of, offer_id)
-
-    async def order(self, order_id: str) -> RemoteOrder:
-        return await self._done(self._orders.order, order_id)
-
-    async def fetch(self, offer_id: str, order_id: str | None, file_id: str, into: Path, limit_bytes: int) -> None:  # noqa: ARG002 (the port's)
-        await self._done(self._orders.copy, offer_id, file_id, into, limit_bytes)
-
-    async def start(self, order_id: str, key: str) -> RemoteOrder:  # noqa: ARG002 (the port's)
-        return await self._done(self._orders.start, order_id)
-
-    async def put_photo(self, order_id: str, photo_id: str, photo: Path, key: str) -> None:  # noqa: ARG002 (the port's)
-        await self._done(self._orders.put_photo, order_id, photo_id, photo)
-
-    async def submit(
-        self,
-        order_id: str,
-        photo_ids: Sequence[str],
-        agreements: Sequence[Agreement],
-        customer_note: str,
-        internal_note: str,
-        key: str,  # noqa: ARG002 (the port's)
-    ) -> RemoteOrder:
-        return await self._done(self._orders.submit, order_id, photo_ids, agreements, customer_note, internal_note)
-
-    async def label(self, order_id: str, into: Path) -> None:  # noqa: ARG002 (the port's)
-        await self.order(order_id)
-        hint = "Get the label where the marketplace has it, and hand in the photos there if it wants them."
-        raise Refused(f"No label comes by mail from {self._name}.", hint=hint, code="no_label")
-
-    async def delivered(self, order_id: str, dropped_off_at: datetime, place: str, key: str) -> RemoteOrder:  # noqa: ARG002 (the port's)
-        return await self._done(self._orders.delivered, order_id, dropped_off_at, place)
-
-    async def report_problem(self, order_id: str, problem: ProblemCode, text: str, key: str) -> None:
-        """Written into the order's folder; a person tells the marketplace."""
-        await self._done(self._orders.report_problem, order_id, problem, text, key)
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -202,7 +153,7 @@ class Mailbox:
     async def _deal_with(self, session: ImapSession, summary: Summary) -> Done | None:
         """None: not now."""
         try:
-            with _translated(self._post.root):
+            with self._disk():
                 return await self._sorting.deal_with(session, summary)
         except LinkAway as error:
             log.info("mail_link_away", mailbox=self._name, why=error.told())
@@ -222,27 +173,3 @@ class Mailbox:
         self._post.open()
         self._seen.load()
         self._orders.load()
-
-    async def _done(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """In a thread, with the disk's errors as the domain's. A thread cannot be stopped: who is cancelled waits until it is done."""
-        thread = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-        try:
-            with _translated(self._post.root):
-                return await asyncio.shield(thread)
-        except asyncio.CancelledError:
-            await asyncio.gather(thread, return_exceptions=True)
-            raise
-
-
-@contextmanager
-def _translated(folder: Path) -> Iterator[None]:
-    """The one place where the disk's errors become the domain's."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        if error.errno in _FULL:
-            hint = "Free some space; the agent goes on by itself."
-            raise NeedsOperator(f"The disk with {where} is full ({error.strerror}).", hint=hint, code="disk_full") from error
-        hint = f"Give the agent's user all rights in {folder}; the agent goes on by itself."
-        raise NeedsOperator(f"{where} cannot be used: {error.strerror}.", hint=hint, code="folder_unusable") from error

@@ -2,8 +2,3 @@
 
 Seen with Moonraker 0.11.0, Klipper v0.12.0-dev283 on a simulated board, and mosquitto 2.0.11. Not seen on hardware.
 """
-
-from agent.printers.moonraker.access import MoonrakerAccess
-from agent.printers.moonraker.printer import MoonrakerPrinter
-
-__all__ = ["MoonrakerAccess", "MoonrakerPrinter"]

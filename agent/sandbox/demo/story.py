@@ -28,8 +28,7 @@ def _decided(order: Order, _event: Event) -> str:
     quote = next((quote for quote in decision.quotes if quote.ok), None)
     if quote is not None:
         told.append(f"quote for {quote.printer}: {hours(quote.print_seconds)}, {quote.filament_g:.1f} g, {quote.plates} plate")
-    if decision.forecast is not None and decision.forecast.ready_at is not None:
-        told.append(f"plan: ready {decision.forecast.ready_at.astimezone():%H:%M}{_asked_by(order)}")
+    told += [f"plan: {rule.value}; needed: {rule.limit}" for rule in decision.rules if rule.rule == "schedule"]
     if decision.packaging:
         told.append(f"packaging: {decision.packaging}")
     return "; ".join(told)

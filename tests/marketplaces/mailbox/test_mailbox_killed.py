@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.marketplaces.hot_folder.taken import TakenOrders
 from agent.marketplaces.mailbox.opening import MailModel
 from agent.marketplaces.mailbox.post import Letter, Post
 from agent.marketplaces.mailbox.reading import read_mail
 from agent.marketplaces.mailbox.seen import Done, Outcome, Seen
 from agent.marketplaces.mailbox.templates import load_templates
+from agent.marketplaces.taken_orders import TakenOrders
 from tests.marketplaces.hot_folder.bench import Fate
 from tests.marketplaces.mailbox.bench import HOOK, SENDER, TEXT, text
 

@@ -1,6 +1,8 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 PY := .venv/bin/python
-.PHONY: install dev check test test-fast demo bench fuzz example lock clean
+# Compiled once, not by each of five workers and each process they start: it is a tenth of a run of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: install dev check test test-fast demo bench fuzz example screenshots lock clean
 
 install: ## the agent and its slicer, into .venv
 	@scripts/install.sh
@@ -29,6 +31,7 @@ bench: dev ## the benchmarks, with what they compare with
 	$(PY) -m bench.meshes
 	$(PY) -m bench.slicing
 	$(PY) -m bench.market
+	$(PY) -m bench.first_load
 
 FUZZ_RUNS ?= 1000000
 fuzz: install ## coverage-guided fuzzing of the readers of models; what reached something new stays in .fuzz
@@ -38,6 +41,9 @@ fuzz: install ## coverage-guided fuzzing of the readers of models; what reached 
 
 example: dev ## write config.example.toml anew from the code
 	$(PY) -m agent.config.example
+
+screenshots: dev ## take the pictures of the page in docs/pictures anew
+	$(PY) -m scripts.screenshots
 
 lock: ## pin newer versions of everything (needs pip-tools)
 	scripts/lock.sh --upgrade

@@ -33,6 +33,7 @@ _COMMANDS = {
     "pair": "agent.commands.people:pair",
     "people": "agent.commands.people:people",
     "label": "agent.commands.label:label",
+    "notify": "agent.commands.notify:notify",
     "export": "agent.commands.export:export",
     "verify": "agent.commands.verify:verify",
     "sandbox": "agent.commands.sandbox:sandbox",

@@ -5,20 +5,19 @@ import contextlib
 import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import structlog
 
 from agent.config.model import Settings
 from agent.domain.errors import AgentError, ConfigError
+from agent.domain.stock import configured, written_of
 from agent.ledger.orders import WANT_A_PRINTER
-from agent.operator.web.server import WebPage
 from agent.shopfloor import data_dir
 from agent.wire import systemd
-from agent.wiring import online_watch, open_shop, web_page
+from agent.wiring import dashboard, online_watch, open_shop, web_page
 from agent.workflow.intake import Intake
-from agent.workflow.online import Online
 from agent.workflow.promise_watch import PromiseWatch
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Shop
@@ -28,6 +27,8 @@ log = structlog.get_logger()
 
 DRAIN_S = 20.0
 RESTART_PAUSE_S = 10.0
+_Work = Callable[[], Awaitable[None]]
+"""Runs until cancelled."""
 
 
 async def serve(settings: Settings) -> None:
@@ -39,8 +40,10 @@ async def serve(settings: Settings) -> None:
             stop = _stop_signal()
             reconciler = Reconciler(shop)
             await _warm_slicers(shop)
+            reels = written_of((printer.facts.name, printer.facts.materials) for printer in shop.printers.values())
+            shop.ledger.count_from(configured(reels, shop.policy.packagings))
             shop.ledger.wake(WANT_A_PRINTER)  # printers, spools and profiles may be others than before
-            async with _running(shop, reconciler, online_watch(settings, shop), web_page(settings, shop, reconciler.wake)):
+            async with _running(shop, reconciler, _where_configured(settings, shop, reconciler.wake)):
                 log.info("ready", printers=list(shop.printers), marketplaces=list(shop.marketplaces), mode=shop.policy.mode)
                 systemd.ready(f"{len(shop.printers)} printers, {len(shop.marketplaces)} marketplaces")
                 await stop.wait()
@@ -88,16 +91,12 @@ def _stop_signal() -> asyncio.Event:
 
 
 @contextlib.asynccontextmanager
-async def _running(shop: Shop, reconciler: Reconciler, online: Online | None, page: WebPage | None) -> AsyncIterator[None]:
+async def _running(shop: Shop, reconciler: Reconciler, more: Mapping[str, _Work]) -> AsyncIterator[None]:
     """The loop, a door for each marketplace and an eye on each printer, until left."""
-    works: dict[str, Callable[[], Awaitable[None]]] = {"reconciler": reconciler.run}
+    works: dict[str, _Work] = {"reconciler": reconciler.run, **more}
     works |= {f"intake {name}": Intake(market, shop, reconciler.wake).run for name, market in shop.marketplaces.items()}
     works |= {f"watch {name}": PrinterWatch(printer, shop).run for name, printer in shop.printers.items()}
     works["promises"] = PromiseWatch(shop).run
-    if online is not None:
-        works["online"] = online.run
-    if page is not None:
-        works["web page"] = page.run
     if (interval_s := systemd.watchdog_interval_s()) is not None:
         works["watchdog"] = lambda: _feed_watchdog(interval_s)
     tasks = [asyncio.create_task(_kept_up(name, work), name=name) for name, work in works.items()]
@@ -109,7 +108,17 @@ async def _running(shop: Shop, reconciler: Reconciler, online: Online | None, pa
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
+def _where_configured(settings: Settings, shop: Shop, wake: Callable[[], None]) -> dict[str, _Work]:
+    """What some shops have."""
+    made = {
+        "online": online_watch(settings, shop),
+        "web page": web_page(settings, shop, wake),
+        "dashboard": dashboard(settings, shop, wake),
+    }
+    return {name: each.run for name, each in made.items() if each is not None}
+
+
+async def _kept_up(name: str, work: _Work) -> None:
     """A bug in one marketplace's or one printer's task must not take the others down: it is told, and the task begins again."""
     while True:
         try:

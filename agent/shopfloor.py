@@ -15,11 +15,7 @@ from agent.domain.printer import PrinterFacts
 from agent.meshes.limits import MB
 from agent.meshes.limits import Limits as MeshLimits
 from agent.ports.files import FileStore
-from agent.slicers.cura.engine import CuraEngine
 from agent.slicers.engine import Engine
-from agent.slicers.orca.engine import OrcaEngine
-from agent.slicers.orca.presets import read_presets
-from agent.slicers.orca.settings import BAMBU, ORCA
 from agent.slicers.placing import free_mm, supports_mm, usable_mm
 from agent.slicers.plate_slicer import PlateSlicer
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
@@ -53,15 +49,24 @@ def profile_library(settings: Settings) -> ProfileLibrary:
     return ProfileLibrary(settings.slicing.profiles_dir or default_profiles_dir())
 
 
-def build_engines(settings: Settings, cache_dir: Path | None = None) -> dict[str, Engine]:
-    """Every slicing program, by the name a printer's file gives. None of them need be installed. `cache_dir` as PrusaSlicer has it."""
+PROGRAMS = ("prusaslicer", "curaengine", "orcaslicer", "bambustudio")
+"""The slicing programs, as a printer's file names them."""
+
+
+def build_engine(program: str, settings: Settings, cache_dir: Path | None = None) -> Engine:
+    """It need not be installed. `cache_dir` as PrusaSlicer has it. Each is loaded where it is used: `slice` waits for the others' too."""
     slicing = settings.slicing
-    return {
-        "prusaslicer": PrusaSlicer(slicing.prusaslicer, cache_dir),
-        "curaengine": CuraEngine(slicing.curaengine, slicing.cura_definitions),
-        "orcaslicer": OrcaEngine(ORCA, slicing.orcaslicer),
-        "bambustudio": OrcaEngine(BAMBU, slicing.bambustudio),
-    }
+    match program:
+        case "prusaslicer":
+            return PrusaSlicer(slicing.prusaslicer, cache_dir)
+        case "curaengine":
+            from agent.slicers.cura.engine import CuraEngine  # noqa: PLC0415
+
+            return CuraEngine(slicing.curaengine, slicing.cura_definitions)
+    from agent.slicers.orca.engine import OrcaEngine  # noqa: PLC0415
+    from agent.slicers.orca.settings import BAMBU, ORCA  # noqa: PLC0415
+
+    return OrcaEngine(ORCA, slicing.orcaslicer) if program == "orcaslicer" else OrcaEngine(BAMBU, slicing.bambustudio)
 
 
 def build_slicers(
@@ -71,14 +76,14 @@ def build_slicers(
     used = {printer.slicer for printer in settings.printers}
     return {
         name: PlateSlicer(
-            engine,
+            build_engine(name, settings, cache_dir),
             profiles,
             store,
             work_dir or slicing_dir(settings),
             timeout_s=settings.slicing.timeout_s,
             memory_bytes=settings.slicing.memory_mb * MB,
         )
-        for name, engine in build_engines(settings, cache_dir).items()
+        for name in PROGRAMS
         if name in used
     }
 
@@ -97,6 +102,8 @@ def facts_of(printer: PrinterSettings, profiles: ProfileLibrary, color_limit: fl
             hint=f"Name one of those, or try a part by hand and add it to slicers in {profile.folder / 'profile.toml'}.",
         )
     if printer.slicer in ("orcaslicer", "bambustudio"):
+        from agent.slicers.orca.presets import read_presets  # noqa: PLC0415 - as in build_engine
+
         read_presets(profile)
     return PrinterFacts(
         name=printer.name,

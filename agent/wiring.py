@@ -4,16 +4,22 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent import __version__
 from agent.config.acceptance import AcceptanceSettings
+from agent.config.costs import prices
 from agent.config.labels import LabelSettings
 from agent.config.mailbox import MailboxSettings
 from agent.config.model import HotFolderSettings, OperatorApiSettings, Settings
+from agent.config.mqtt import MqttSettings
 from agent.config.printer import BambuSettings, MoonrakerSettings, OctoPrintSettings, PrinterSettings, VirtualSettings
 from agent.domain.errors import NeedsOperator
 from agent.domain.printer import PrinterFacts
+from agent.domain.stock import written_of
+from agent.dossiers.apart import export_apart
 from agent.labels.desk import CarrierLabels
 from agent.labels.printing import PATIENCE_S, LabelDesk
 from agent.labels.queue import Queue
@@ -23,9 +29,14 @@ from agent.ledger.sql_ledger import SqlLedger
 from agent.marketplaces.operator_api import OperatorApi
 from agent.meshes.inspector import ChildInspector
 from agent.meshes.limits import MB
-from agent.notifiers.fanout import notifier_for
+from agent.notifiers.caller import Caller, Line
+from agent.notifiers.calling import Callee
+from agent.notifiers.fanout import FanOut, channel_for
+from agent.notifiers.log import LogChannel
+from agent.operator.remote import RemoteActs
+from agent.operator.shelf import Stocked
 from agent.operator.web.access import Access, access_of
-from agent.operator.web.desk import Desk
+from agent.operator.web.desk import Backroom, Desk
 from agent.operator.web.server import WebPage
 from agent.ports.marketplace import Marketplace
 from agent.ports.notifier import Notifier
@@ -35,15 +46,20 @@ from agent.printers.virtual import VirtualPrinter
 from agent.shopfloor import build_slicers, data_dir, facts_of, mesh_limits, profile_library, slicing_dir
 from agent.wire.imap import ImapServer
 from agent.wire.tls import trusting
+from agent.workflow import reprint
 from agent.workflow.acceptance import Mode, Policy
+from agent.workflow.by_hand import AskFirst, HandSwitches
 from agent.workflow.obstacles import Limits, Obstacles
 from agent.workflow.online import Online
+from agent.workflow.planned import scene
 from agent.workflow.shop import Shop
 from agent.workflow.turns import Turns
 
 if TYPE_CHECKING:
+    from agent.dashboards.dashboard import Dashboard
     from agent.marketplaces.mailbox.marketplace import Mailbox
     from agent.printers.moonraker.access import MoonrakerAccess
+    from agent.wire.mqtt import Broker
 
 _LABEL_S = 10.0
 """No order's handler waits longer for a label to come out; how it stands is told then."""
@@ -208,8 +224,7 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
         store = file_store(settings)
         store.open()
         ledger = stack.enter_context(SqlLedger(ledger_url(settings)))
-        notifier = notifier_for(settings.notifications.addresses, store.path)
-        stack.push_async_callback(notifier.aclose)
+        notifier = await stack.enter_async_context(build_caller(settings, ledger, store))
         shutil.rmtree(slicing_dir(settings), ignore_errors=True)  # of slicers that died with an earlier daemon
         slicers = build_slicers(settings, profile_library(settings), store)
         yield Shop(
@@ -230,8 +245,23 @@ async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
             schedule=settings.schedule.value(),
             heat_at_once=settings.printing.heat_at_once,
             slicing=Turns(settings.slicing.workers),
-            labels=CarrierLabels(label_desk(settings.labels, ledger, patience_s=_LABEL_S) if settings.labels.print_when_fetched else None),
+            labels=CarrierLabels(label_desk(settings.labels, ledger, patience_s=_LABEL_S), by_itself=settings.labels.print_when_fetched),
+            prices=prices(settings.costs, settings.printers),
+            ask_first=AskFirst(ask_first_file(settings)).is_on,
+            remind_before_s=settings.schedule.remind_h * 3600,
         )
+
+
+def build_caller(settings: Settings, ledger: SqlLedger, store: DiskStore) -> Caller:
+    """Whoever is called, and the log. Buttons only where there is a page that a phone can open."""
+    called = settings.notifications
+    lines = [
+        Line(person.value(), FanOut([channel_for(url) for url in person.addresses], store.path), person.buttons) for person in called.people
+    ]
+    if called.addresses:
+        lines.append(Line(Callee(""), FanOut([channel_for(url) for url in called.addresses], store.path)))
+    url = (settings.web.url or "") if settings.web.listen else ""
+    return Caller(lines, FanOut([LogChannel()], store.path), ledger, ledger, url=url, now=utc_now)
 
 
 def label_desk(labels: LabelSettings, ledger: SqlLedger, queue: str = "", patience_s: float = PATIENCE_S) -> LabelDesk | None:
@@ -256,9 +286,14 @@ def web_page(settings: Settings, shop: Shop, wake: Callable[[], None]) -> WebPag
         return None
     access = web_access(settings)
     access.check_certificate()
+    return WebPage(access, page_desk(settings, shop, wake))
+
+
+def page_desk(settings: Settings, shop: Shop, wake: Callable[[], None]) -> Desk:
+    """What people work with, on the page and from elsewhere."""
     ledger = shop.ledger
     assert isinstance(ledger, SqlLedger), "open_shop opens one, and it knows people as well"
-    desk = Desk(
+    return Desk(
         name=settings.agent.name,
         ledger=ledger,
         people=ledger,
@@ -266,9 +301,69 @@ def web_page(settings: Settings, shop: Shop, wake: Callable[[], None]) -> WebPag
         printers=shop.printers,
         notifier=shop.notifier,
         now=shop.now,
+        back=backroom(settings, shop),
         wake=wake,
+        buttons=shop.notifier if isinstance(shop.notifier, Caller) else None,
+        uploads=ledger,
+        uploads_dir=settings.agent.data_dir / "photo-uploads",
+        foresee=lambda order, pieces: reprint.foreseen(order, pieces, scene(shop)),
     )
-    return WebPage(access, desk)
+
+
+def dashboard(settings: Settings, shop: Shop, wake: Callable[[], None]) -> "Dashboard | None":
+    """None where there is to be none. ConfigError where the broker's certificate authority cannot be used."""
+    mqtt = settings.mqtt
+    if mqtt is None:
+        return None
+    # Late: for those who have one.
+    from agent.dashboards.dashboard import Access as DashboardAccess  # noqa: PLC0415
+    from agent.dashboards.dashboard import Dashboard  # noqa: PLC0415
+    from agent.dashboards.discovery import Announced  # noqa: PLC0415
+    from agent.dashboards.sources import Sources  # noqa: PLC0415
+    from agent.dashboards.topics import Topics  # noqa: PLC0415
+
+    by = "Home Assistant (MQTT)"
+    topics = Topics(settings.agent.name, mqtt.prefix, mqtt.discovery_prefix)
+    page = web_access(settings) if settings.web.listen else None
+    url = page.opened_at() if page is not None and not page.loopback else ""
+    announced = Announced(topics, __version__, mqtt.language, url, mqtt.commands)
+    sources = Sources(
+        ledger=shop.ledger,
+        store=shop.store,
+        printers=shop.printers,
+        facts=shop.facts,
+        last_seen=shop.last_seen,
+        marketplaces=shop.marketplaces,
+        acts=RemoteActs(page_desk(settings, shop, wake), by),
+        switches=HandSwitches(shop, AskFirst(ask_first_file(settings)), by),
+        now=shop.now,
+        local_now=shop.local_now,
+    )
+    return Dashboard(DashboardAccess(dashboard_broker(mqtt), announced, mqtt.version == "5", mqtt.picture_s), sources)
+
+
+def dashboard_broker(mqtt: MqttSettings) -> "Broker":
+    """ConfigError where the certificate authority's file cannot be used."""
+    from agent.wire.mqtt import Broker  # noqa: PLC0415 (late: paho, for those who have a broker)
+
+    password = mqtt.password.reveal() if mqtt.password else ""
+    return Broker(mqtt.host, mqtt.port, mqtt.username or "", password, trusting(mqtt.ca_file) if mqtt.tls else None)
+
+
+def ask_first_file(settings: Settings) -> Path:
+    """There while a person wants to be asked about every offer."""
+    return settings.agent.data_dir / "ask-first"
+
+
+def backroom(settings: Settings, shop: Shop) -> Backroom:
+    reels = written_of((printer.facts.name, printer.facts.materials) for printer in shop.printers.values())
+    return Backroom(
+        marketplaces=shop.marketplaces,
+        written=Stocked(reels, shop.policy.packagings, settings.supplies.lead_time_days),
+        labels=shop.labels,
+        dossier=partial(export_apart, ledger_url(settings), settings.agent.data_dir / "files"),
+        counted=shop.counts.forget,
+    )
 
 
 def web_access(settings: Settings) -> Access:

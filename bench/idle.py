@@ -28,7 +28,7 @@ def main(seconds: float = 60.0) -> int:
             home = AgentHome(folder / "home")
             home.add_marketplace(market.url, market.token, poll_interval_s=5)
             home.add_octoprint("mk3s", octoprint.url, octoprint.api_key)
-            with home.running() as agent:
+            with home.running(fresh=True) as agent:
                 wait_until(lambda: home.logged("ready"), "the daemon is up")
                 time.sleep(SETTLE_S)
                 return _measured(psutil.Process(agent.pid), seconds)

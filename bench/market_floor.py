@@ -268,8 +268,8 @@ class Floor:
                 self.shop.ledger.set_bed(job.printer, BedState.FREE, "the simulation")
         self.reconciler.wake()
 
-    async def until_quiet(self, longest_s: float = 10.0) -> None:
-        """Until no order is due, or that long."""
+    async def until_quiet(self, longest_s: float = 120.0) -> None:
+        """Until no order is due, or that long: what is seen of the prints must not hang on how fast this machine is."""
         until = time.monotonic() + longest_s
         while time.monotonic() < until:
             await asyncio.sleep(0.1)

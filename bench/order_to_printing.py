@@ -40,7 +40,7 @@ def main(pairs: int = 7) -> int:
             home = AgentHome(folder / "home")
             home.add_marketplace(market.url, market.token, poll_interval_s=5)
             home.add_octoprint("mk3s", octoprint.url, octoprint.api_key)
-            with home.desk() as desk, home.running() as agent:
+            with home.desk() as desk, home.running(fresh=True) as agent:
                 wait_until(lambda: home.logged("ready"), "the daemon is up")
                 bench = _Bench(folder, octoprint, market, desk, psutil.Process(agent.pid))
                 rows = [bench.pair(n) for n in range(pairs + 1)][1:]  # the first warms both up

@@ -74,12 +74,13 @@ has_slicer || { say "PrusaSlicer is about 180 MB to fetch, once"; debian_package
 if [ "${1:-}" = --dev ]; then
     pip_install requirements/dev.lock
     can_build || debian_packages gcc libc6-dev python3-dev
-    debian_packages mosquitto vsftpd cura-engine libsodium23 libusb-dev # the last two for Moonraker and for Klippy's own build
+    debian_packages mosquitto mosquitto-clients vsftpd cura-engine libsodium23 libusb-dev # the last two for Moonraker and for Klippy's own build
     # The tests start a dovecot of their own; the one that Debian's package would start with the machine stays off.
     command -v dovecot >/dev/null 2>&1 || [ -x /usr/sbin/dovecot ] || new_dovecot=yes
     debian_packages dovecot-imapd
     [ -z "${new_dovecot:-}" ] || ! command -v systemctl >/dev/null 2>&1 || as_root systemctl disable --quiet --now dovecot.service || true
     debian_packages cups-daemon cups-client fonts-dejavu-core # labels are printed on a real cupsd, dossiers are set in DejaVu
+    debian_packages chromium # the page is tested in a real browser; Playwright brings only what drives it
     scripts/cura-definitions.sh .venvs/cura-definitions
     scripts/klipper-venvs.sh &
     klipper=$!

@@ -11,6 +11,7 @@ from typing import Literal
 
 import click
 
+from agent.commands.notify import look_at_notifications
 from agent.commands.options import ConfigSource, config_option, json_option, say_json
 from agent.config.mailbox import MailboxSettings
 from agent.config.mistakes import BadConfiguration
@@ -21,7 +22,7 @@ from agent.ledger.sql_ledger import SqlLedger
 from agent.marketplaces.mailbox.standing import Standing, look_at
 from agent.meshes.limits import MB
 from agent.ports.printer import Printer
-from agent.shopfloor import build_engines, facts_of, profile_library
+from agent.shopfloor import PROGRAMS, build_engine, facts_of, profile_library
 from agent.slicers.engine import Engine
 from agent.wire.clock import is_synchronised
 from agent.wiring import build_marketplace, build_printers, file_store, ledger_url, mail_server, mailbox_dir
@@ -76,6 +77,7 @@ async def _collect(settings: Settings) -> list[Finding]:
     findings += [*_ledger(settings), *_disk(settings), *_slicers(settings), *_profiles(settings), *_clock()]
     findings += [finding async for finding in _printers(settings)]
     findings += [finding async for finding in _marketplaces(settings)]
+    findings += [Finding(*told) for told in await look_at_notifications(settings)]
     return findings
 
 
@@ -103,7 +105,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 def _slicers(settings: Settings) -> Iterator[Finding]:
     """Those that some printer names."""
-    engines = build_engines(settings)
+    engines = {program: build_engine(program, settings) for program in PROGRAMS}
     for name in sorted({printer.slicer for printer in settings.printers}):
         yield from _slicer(engines[name])
 

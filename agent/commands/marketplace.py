@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import click
@@ -12,15 +13,20 @@ from agent.commands.options import ConfigSource, config_option, json_option, say
 from agent.config.mailbox import MailboxSettings
 from agent.config.model import Settings
 from agent.domain.account import EarningSum, Presence, Status, SupplyRequest, sums
+from agent.domain.booking import Month, months
 from agent.domain.errors import AgentError, Refused
+from agent.domain.stock import configured, written_of
+from agent.ledger.sql_ledger import SqlLedger
+from agent.operator.shelf import Shelf, Stocked, shelf
+from agent.operator.supplies import ask_for
 from agent.ports.marketplace import Paying, Supplying, Switchable
-from agent.wiring import build_marketplace
+from agent.wiring import build_marketplace, ledger_url
 from agent.workflow.online import mark, set_by_agent
-from agent.workflow.supplies import ask_for
 
 _Able = TypeVar("_Able")
 _Answer = TypeVar("_Answer")
 _Rows = list[dict[str, Any]]
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 # --- asking several at once --------------------------------------------------------------------------------------
@@ -60,11 +66,14 @@ class _Markets:
     def switchable(self) -> dict[str, Switchable]:
         return {name: market for name, market in self.built.items() if isinstance(market, Switchable)}
 
+    def can_supply(self) -> Mapping[str, Supplying]:
+        return {name: market for name, market in self.built.items() if isinstance(market, Supplying)}
+
     def supplying(self) -> Mapping[str, Supplying]:
-        return self.able({name: market for name, market in self.built.items() if isinstance(market, Supplying)}, "sends no supplies")
+        return self.able(self.can_supply(), "sends no supplies")
 
     def paying(self) -> Mapping[str, Paying]:
-        return self.able({name: market for name, market in self.built.items() if isinstance(market, Paying)}, "tells no earnings")
+        return {name: market for name, market in self.built.items() if isinstance(market, Paying)}
 
 
 def _say_errors(answers: Mapping[str, object]) -> int:
@@ -148,18 +157,24 @@ def _set(settings: Settings, name: str | None, status: Status, as_json: bool) ->
 @json_option
 @click.pass_context
 def supplies(ctx: click.Context, config: ConfigSource, as_json: bool) -> None:
-    """What can be asked for, and what is on its way. `supplies request KIND N` asks."""
+    """What is left and how long it lasts, what can be asked for, and what is on its way. `supplies request KIND N` asks."""
     ctx.obj = config
     if ctx.invoked_subcommand is not None:
         return
-    markets = _Markets(config.settings())
-    answers = markets.ask(markets.supplying(), lambda market: market.supplies())
+    settings = config.settings()
+    markets = _Markets(settings)
+    answers = markets.ask(markets.can_supply(), lambda market: market.supplies())
+    stocked = stocked_in(settings)
+    with SqlLedger(ledger_url(settings)) as ledger:
+        left = shelf(ledger, stocked, answers, datetime.now(UTC))
     if as_json:
         told = [
             _told(name, answer if isinstance(answer, AgentError) else answer.model_dump(mode="json")) for name, answer in answers.items()
         ]
-        say_json({"marketplaces": told})
+        things = {"packagings": left.packagings, "spools": left.spools}
+        say_json({**{kind: [thing.model_dump(mode="json") for thing in its] for kind, its in things.items()}, "marketplaces": told})
     else:
+        _say_left(left)
         rows = [
             {
                 "marketplace": name,
@@ -176,6 +191,49 @@ def supplies(ctx: click.Context, config: ConfigSource, as_json: bool) -> None:
         say_rows(rows, ("marketplace", "kind", "title", "inner_mm", "days", "on_the_way"), "Nothing can be asked for.")
         _say_left_out(answers)
     raise click.exceptions.Exit(_say_errors(answers))
+
+
+def _say_left(left: Shelf) -> None:
+    """Packagings by the piece, spools in grams."""
+    rows = [
+        {
+            "name": thing.name,
+            "left": "not counted" if thing.left is None else f"{thing.left:.0f}{unit}",
+            "a_week": f"{thing.per_week:.1f}{unit}" if thing.per_week else "",
+            "lasts": "" if thing.days_left is None else f"{thing.days_left:.0f} days",
+            "": "ask for more now" if thing.ask_now else "used up" if thing.used_up else "",
+        }
+        for things, unit in ((left.packagings, ""), (left.spools, " g"))
+        for thing in things
+    ]
+    say_rows(rows, ("name", "left", "a_week", "lasts", ""), "No packaging and no spool is named in the configuration.")
+
+
+def stocked_in(settings: Settings) -> Stocked:
+    """What the files name, as it is written there."""
+    reels = written_of((printer.name, printer.loaded()) for printer in settings.printers)
+    packagings = [option.value(name) for name, option in settings.acceptance.packagings.items()]
+    return Stocked(reels, packagings, settings.supplies.lead_time_days)
+
+
+@supplies.command(name="counted")
+@click.argument("name")
+@click.argument("number", type=click.IntRange(0, 1_000_000), metavar="N")
+@config_option
+@click.pass_context
+def counted(ctx: click.Context, name: str, number: int, config: ConfigSource) -> None:
+    """You have counted: N pieces of a packaging, or grams on a spool, are there. NAME as `supplies` tells it."""
+    source: ConfigSource = config if config.path else ctx.obj
+    settings = source.settings(needs_secrets=False)
+    stocked = stocked_in(settings)
+    written = configured(stocked.reels, stocked.packagings)
+    thing = next((thing for thing in written if thing.name == name), None)
+    if thing is None:
+        hint = f"Counted are: {', '.join(known.name for known in written) or 'none'}. Others need a stock, or remaining_g, in their file."
+        raise Refused(f"{name} is not counted here.", hint=hint, code="not_counted")
+    with SqlLedger(ledger_url(settings)) as ledger:
+        ledger.counted(thing, number, written[thing])
+    click.echo(f"{name}: counted from {number} on.", err=True)
 
 
 @supplies.command()
@@ -215,24 +273,59 @@ def request(ctx: click.Context, kind: str, quantity: int, name: str | None, agai
 @config_option
 @json_option
 def earnings(first: datetime | None, last: datetime | None, name: str | None, config: ConfigSource, as_json: bool) -> None:
-    """What was earned, as the marketplaces tell it: sums by state and currency. --json has every order."""
+    """What delivered orders brought, by month, and what the marketplaces say of it, by state and currency. --json has every order."""
     days = _day(first), _day(last)
     if days[0] and days[1] and days[0] > days[1]:
         raise click.UsageError("--from is after --to.")
-    markets = _Markets(config.settings(), name)
+    settings = config.settings()
+    markets = _Markets(settings, name)
     answers = markets.ask(markets.paying(), lambda market: market.earnings(*days))
+    with SqlLedger(ledger_url(settings)) as ledger:
+        own = months([order for order in ledger.bookings(_LONG_AGO) if name in (None, order.marketplace) and _within(order.at, days)])
     read = {each: answer for each, answer in answers.items() if not isinstance(answer, AgentError)}
     if as_json:
         told = [
             _told(each, answer if isinstance(answer, AgentError) else answer.model_dump(mode="json") | {"sums": _sums(sums(answer.lines))})
             for each, answer in answers.items()
         ]
-        say_json({"marketplaces": told, "sums": _sums(sums([line for answer in read.values() for line in answer.lines]))})
+        whole = _sums(sums([line for answer in read.values() for line in answer.lines]))
+        say_json({"marketplaces": told, "sums": whole, "months": [month.model_dump(mode="json") for month in own]})
     else:
+        _say_months(own)
         rows = [{"marketplace": each, **row} for each, answer in read.items() for row in _sums(sums(answer.lines))]
-        say_rows(rows, ("marketplace", "state", "amount", "currency", "orders"), "Nothing was earned in that time.")
+        say_rows(rows, ("marketplace", "state", "amount", "currency", "orders"), "The marketplaces tell of nothing in that time.")
         _say_left_out(answers)
     raise click.exceptions.Exit(_say_errors(answers))
+
+
+def _within(at: datetime, days: tuple[date | None, date | None]) -> bool:
+    """By this machine's calendar."""
+    day, (first, last) = at.astimezone().date(), days
+    return (first is None or day >= first) and (last is None or day <= last)
+
+
+def _say_months(own: Sequence[Month]) -> None:
+    rows = [
+        {
+            "month": month.month,
+            "orders": len(month.orders),
+            "gross": f"{each.gross:.2f}",
+            "filament": _cost(each.filament, "filament" in month.unpriced),
+            "power": _cost(each.power, "power" in month.unpriced),
+            "net": f"{'at most ' if month.unpriced else ''}{each.net:.2f}",
+            "currency": each.currency,
+        }
+        for month in own
+        for each in month.sums
+    ]
+    say_rows(rows, ("month", "orders", "gross", "filament", "power", "net", "currency"), "Nothing was delivered in that time.")
+
+
+def _cost(amount: Decimal, unknown: bool) -> str:
+    """What has no price is no zero."""
+    if not unknown:
+        return f"{amount:.2f}"
+    return f"{amount:.2f} and more" if amount else "not known"
 
 
 def _day(moment: datetime | None) -> date | None:

@@ -19,6 +19,7 @@ from agent.wiring import build_printers, ledger_url, utc_now
 from agent.workflow.planned import made
 from agent.workflow.promises import Memory, Scene
 from agent.workflow.scheduling import Station
+from agent.workflow.stock import Counts
 
 _MARGIN = 3
 
@@ -44,7 +45,8 @@ def plan(config: ConfigSource, as_json: bool, hours: int) -> None:
 
 
 def _scene(settings: Settings, printers: Mapping[str, Printer], away: frozenset[str], ledger: SqlLedger) -> Scene:
-    return Scene(ledger, [printer.facts for printer in printers.values()], settings.schedule.value(), utc_now(), away, Memory())
+    facts = Counts().facts([printer.facts for printer in printers.values()], ledger)
+    return Scene(ledger, facts, settings.schedule.value(), utc_now(), away, Memory())
 
 
 async def _away(printers: Mapping[str, Printer]) -> frozenset[str]:

@@ -1,6 +1,5 @@
 """How `quote` and `slice` begin: what takes long is started first, and what comes next is done while it runs."""
 
-import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,14 +12,10 @@ if TYPE_CHECKING:
     from agent.commands.workbench import Workbench
     from agent.config.model import Settings
 
-_GARBAGE_AFTER = 50_000
-"""New objects between two looks for garbage. What is imported is none, and looking for it takes a tenth of the start."""
-
 
 @asynccontextmanager
 async def bench_for(config: ConfigSource, models: Sequence[Path]) -> AsyncIterator[tuple["Settings", "Workbench"]]:
     """The configuration, and a bench with these models judged. ConfigError and click's UsageError as `ConfigSource.settings`."""
-    gc.set_threshold(_GARBAGE_AFTER)
     worker = Worker()
     try:
         await worker.spawn()  # it takes as long to load numpy as we take for the rest of this, and on another core

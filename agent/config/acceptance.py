@@ -18,15 +18,16 @@ class PackagingOption(Section):
     inner_mm: Annotated[list[Side], Field(min_length=3, max_length=3)]
     padding_mm: Number = Field(0.0, ge=0, le=1000)
     stock: Whole | None = Field(None, ge=0, le=1_000_000)
+    supply: Annotated[str, Field(max_length=128)] = ""
 
     def value(self, name: str) -> Packaging:
         x, y, z = self.inner_mm
-        return Packaging(name=name, inner_mm=(x, y, z), padding_mm=self.padding_mm, stock=self.stock)
+        return Packaging(name=name, inner_mm=(x, y, z), padding_mm=self.padding_mm, stock=self.stock, supply=self.supply)
 
 
 def _packaging(value: Any) -> Any:
     if not isinstance(value, list | dict | PackagingOption):
-        raise ValueError("what fits inside, such as [150, 100, 80], or a table with inner_mm, padding_mm and stock")
+        raise ValueError("what fits inside, such as [150, 100, 80], or a table with inner_mm, padding_mm, stock and supply")
     return {"inner_mm": value} if isinstance(value, list) else value
 
 
@@ -67,8 +68,9 @@ class AcceptanceSettings(Section):
     packagings: dict[NameOption, Annotated[PackagingOption, BeforeValidator(_packaging)]] = Field(
         {},
         description="The boxes and envelopes you send parts in, and what fits inside each, in mm: with the padding taken off, or with "
-        "padding_mm to be kept free on each side of each part. stock: how many you have; 0: none is left. An order whose parts do not go "
-        "into one of them together is declined. Not set: not looked at.",
+        "padding_mm to be kept free on each side of each part. stock: how many you have when you write this; what is packed is counted "
+        "down from it, and another number is counted from anew. supply: what a marketplace that sends them calls them, where that is "
+        "another name. An order whose parts do not go into one of them together is declined. Not set: not looked at.",
         examples=[{"box-s": [150, 100, 80], "box-m": {"inner_mm": [250, 200, 150], "stock": 12}}],
     )
 

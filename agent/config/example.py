@@ -81,8 +81,12 @@ def _sections() -> Iterator[str]:
 
 def _table(table: type[Section], head: str, *, live: bool) -> Iterator[str]:
     yield from ("", "", *_comment(_doc(table)), _line(head, live=live))
+    inner = {name: tables[0] for name, field in table.model_fields.items() if _is_list(field) and (tables := _tables(field.annotation))}
     for name, field in table.model_fields.items():
-        yield from _option(name, field, live=live and _is_shown(field))
+        if name not in inner:
+            yield from _option(name, field, live=live and _is_shown(field))
+    for name, list_of in inner.items():
+        yield from _table(list_of, f"[[{head.strip('[]')}.{name}]]", live=False)
 
 
 def _printer(table: type[Section]) -> Iterator[str]:

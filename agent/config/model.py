@@ -8,16 +8,20 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.config.acceptance import AcceptanceSettings
+from agent.config.costs import CostSettings
 from agent.config.labels import LabelSettings
 from agent.config.mailbox import MailboxSettings
+from agent.config.mqtt import MqttSettings
+from agent.config.notifications import NotificationSettings
 from agent.config.online import OnlineSettings
 from agent.config.printer import PrinterSettings
 from agent.config.schedule import ScheduleSettings
-from agent.config.secrets import Secret, SecretEnv, SecretFile, TokenEnv, TokenFile, one_source
+from agent.config.secrets import Secret, SecretFile, TokenEnv, TokenFile, one_source
+from agent.config.supplies import SupplySettings
 from agent.config.values import (
     ColorOption,
     DatabaseUrl,
@@ -32,9 +36,7 @@ from agent.config.values import (
     check_database,
 )
 from agent.config.web import WebSettings
-from agent.domain.errors import ConfigError
 from agent.domain.offer import Supports
-from agent.notifiers.address import check_address
 from agent.workflow.poses import Orient
 
 
@@ -173,70 +175,6 @@ class FileSettings(Section):
     )
 
 
-class MqttSettings(Section):
-    """The dashboard, over MQTT. Not in this version: nothing connects yet."""
-
-    host: str = Field(min_length=1, max_length=253, description="The broker.", examples=["homeassistant.local"])
-    port: Whole = Field(1883, ge=1, le=65_535, description="Its port.")
-    username: str | None = Field(None, description="The user name. Not set: the broker wants none.", examples=["intagly"])
-    password_file: SecretFile | None = Field(
-        None, description="The file with the password. Not set: the broker wants none.", examples=["secrets/mqtt"]
-    )
-    password_env: SecretEnv | None = Field(
-        None, description="Instead of password_file: the environment variable with the password.", examples=["MQTT_PASSWORD"]
-    )
-
-    @field_validator("password_env")
-    @classmethod
-    def _one_password(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
-        return one_source("password", info, value, required=False)
-
-    @property
-    def password(self) -> Secret | None:
-        return self.password_file or self.password_env
-
-
-def _address(value: SecretStr, which: str = "") -> SecretStr:
-    try:
-        check_address(value.get_secret_value())
-    except ConfigError as error:
-        raise ValueError(f"{which}an address that works ({error.told()})") from None
-    return value
-
-
-class NotificationSettings(Section):
-    """How the operator is called. Every message goes into the log as well."""
-
-    urls: list[Annotated[SecretStr, AfterValidator(_address)]] = Field(
-        [],
-        description="ntfys://host/topic (ntfy://, where it has no https), or an address of any other service that apprise knows: "
-        'pip install "intagly-agent[apprise]". Not set: only the log.',
-        examples=[["ntfys://ntfy.example/my-printers"]],
-    )
-    urls_file: SecretFile | None = Field(
-        None,
-        description="A file with such addresses, one a line: for those that hold a token. Not set: none.",
-        examples=["secrets/notifications"],
-    )
-
-    @field_validator("urls_file")
-    @classmethod
-    def _known_addresses(cls, value: Secret | None) -> Secret | None:
-        for n, line in enumerate(_lines(value), start=1):
-            _address(SecretStr(line), f"as no. {n} of its addresses, ")
-        return value
-
-    @property
-    def addresses(self) -> list[str]:
-        """All addresses, from the option and from the file. They may hold credentials."""
-        return [url.get_secret_value() for url in self.urls] + _lines(self.urls_file)
-
-
-def _lines(secret: Secret | None) -> list[str]:
-    lines = secret.reveal().splitlines() if secret else []
-    return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
-
-
 _layers: ContextVar[tuple[dict[str, Any], ...]] = ContextVar("layers", default=())
 """Trees of raw values, the first winning, table by table. Not a subclass for each load: pydantic would build its schema anew."""
 
@@ -256,6 +194,8 @@ class Settings(BaseSettings):
     printing: PrintingSettings = PrintingSettings()
     files: FileSettings = FileSettings()
     labels: LabelSettings = LabelSettings()
+    supplies: SupplySettings = SupplySettings()
+    costs: CostSettings = CostSettings()
     web: WebSettings = WebSettings()
     mqtt: MqttSettings | None = None
     notifications: NotificationSettings = NotificationSettings()

@@ -5,7 +5,20 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from agent.config.secrets import Secret, SecretEnv, SecretFile, TokenEnv, TokenFile, one_source
-from agent.config.values import Host, HttpQueryUrl, HttpUrl, NamedColor, NameOption, Number, PathOption, Section, Serial, UrlForm, Whole
+from agent.config.values import (
+    Host,
+    HttpQueryUrl,
+    HttpUrl,
+    MoneyOption,
+    NamedColor,
+    NameOption,
+    Number,
+    PathOption,
+    Section,
+    Serial,
+    UrlForm,
+    Whole,
+)
 from agent.domain.printer import LoadedMaterial
 
 _NAME = "What this printer is called. No other printer has this name."
@@ -22,7 +35,15 @@ class MaterialSettings(Section):
         examples=[{"name": "black", "hex": "#1a1a1a"}],
     )
     remaining_g: Number | None = Field(
-        None, ge=0, description="Grams on the spool. Not set: not tracked.", examples=[800], json_schema_extra={"shown": True}
+        None,
+        ge=0,
+        description="Grams on the spool when you write this. What is printed is counted down from it; another number here is counted from "
+        "anew. Not set: not tracked.",
+        examples=[800],
+        json_schema_extra={"shown": True},
+    )
+    price_per_kg: MoneyOption | None = Field(
+        None, description="What a kilogram of it cost you. Not set: [costs] filament_per_kg.", examples=["22.00 EUR"]
     )
 
     def value(self) -> LoadedMaterial:
@@ -42,6 +63,13 @@ class _PrinterFile(Section):
     )
     bed_cool_c: Number = Field(
         45.0, ge=0, le=200, description="°C. After a print nobody is called to a bed that is warmer than this. 0: called at once."
+    )
+    power_w: Number | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        description="Watts it takes on average while it prints. Not set: [costs] power_w.",
+        examples=[110],
     )
     materials: list[MaterialSettings] = Field([], description="The spools that are loaded. Not set: none, and nothing is printed.")
 

@@ -5,11 +5,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from agent.config.values import Hours, Number, Section
+from agent.domain.attended import Attended
 from agent.domain.color_difference import LIMIT
-from agent.workflow.attended import Attended
 from agent.workflow.scheduling import Schedule
 
-_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -35,6 +35,9 @@ class ScheduleSettings(Section):
         le=240,
         description="Hours with somebody there between the last print of an order and its dispatch: post-processing, photos, packing.",
     )
+    remind_h: Number = Field(
+        12.0, ge=0, le=240, description="So many hours before a parcel has to be on its way you are reminded of what it waits for. 0: not."
+    )
     clear_bed_min: Number = Field(5.0, ge=0, le=240, description="Minutes from the end of a print until its bed is clear.")
     change_material_min: Number = Field(
         5.0, ge=0, le=240, description="Minutes a printer with several spools takes to change from one to another."
@@ -50,14 +53,14 @@ class ScheduleSettings(Section):
     @field_validator("days_off")
     @classmethod
     def _not_all(cls, value: list[str]) -> list[str]:
-        if len(set(value)) == len(_WEEK):
+        if len(set(value)) == len(WEEK):
             raise ValueError("at least one day on which somebody is there")
         return value
 
     def value(self) -> Schedule:
         """In the product's own words."""
         return Schedule(
-            attended=Attended(self.attended, frozenset(_WEEK.index(day) for day in self.days_off)),
+            attended=Attended(self.attended, frozenset(WEEK.index(day) for day in self.days_off)),
             finish_unattended=self.finish_unattended,
             clear_bed_s=self.clear_bed_min * 60,
             change_material_s=self.change_material_min * 60,

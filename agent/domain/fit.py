@@ -20,13 +20,14 @@ def sides(size: Sides) -> str:
 class Packaging(Value):
     """A box or an envelope. `inner_mm`: what fits inside. `padding_mm`: how much of that is kept free on each side of each part.
 
-    `stock`: how many there are. None: nobody counts them.
+    `stock`: how many there are. None: nobody counts them. `supply`: what a marketplace that sends them calls them; empty: the same.
     """
 
     name: Name
     inner_mm: Sides
     padding_mm: float = 0.0
     stock: int | None = None
+    supply: str = ""
 
     def holds(self, size: Sides) -> bool:
         """One part with its sides along the packaging's, whichever way round."""

@@ -34,12 +34,15 @@ class PrinterObservation(Value):
     `remote_name` is the file of the job the state speaks of, as the printer names it; empty where it does not say.
     `progress` is 0…1. `reason` is why it is offline, paused, cancelled or failed, in the printer's own words.
     `needs_attention`, of one that is offline: something answers there, or should, and only a person can make sense of it.
+    `layer` of `layers` is for people's eyes only; few printers tell it.
     """
 
     state: PrinterState
     remote_name: str = ""
     progress: float = 0.0
     seconds_left: int | None = None
+    layer: int | None = None
+    layers: int | None = None
     reason: str = ""
     needs_attention: bool = False
 

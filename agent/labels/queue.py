@@ -13,6 +13,7 @@ from agent.domain.errors import NeedsOperator, Refused, Transient
 from agent.domain.label import LabelPrint, PrintEnd
 from agent.labels.address import address_of
 from agent.labels.ipp import Answer, Attributes, Malformed, Operation, Plain, Tag, answer, request
+from agent.wire.tls import public_trust
 
 USER = "intagly-agent"
 CUPS_SOCKET = Path("/run/cups/cups.sock")
@@ -181,8 +182,9 @@ class Queue:
     @contextlib.asynccontextmanager
     async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
         # trust_env False: a proxy of the account has no business in the operator's own network.
-        transport = httpx.AsyncHTTPTransport(uds=str(self._socket)) if self._socket else None
-        async with httpx.AsyncClient(trust_env=False, timeout=_ANSWER_S, transport=transport) as client:
+        trust = public_trust()
+        transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=trust) if self._socket else None
+        async with httpx.AsyncClient(trust_env=False, timeout=_ANSWER_S, transport=transport, verify=trust) as client:
             yield client
 
 

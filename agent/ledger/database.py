@@ -45,8 +45,9 @@ def _durable_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        # A reader asks one question at a time, and SQLite answers each from one snapshot anyway.
+        if not connection.get_execution_options().get("reading", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _schema_version(engine: Engine) -> str | None:

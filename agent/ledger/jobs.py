@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, CursorResult, Engine, RowMapping, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from agent.domain.intent import Act, Intent
@@ -13,9 +13,11 @@ from agent.domain.job import HOLDS_PRINTER, Job, JobState, remote_name
 from agent.domain.order import State
 from agent.domain.print_time import PrintTime
 from agent.domain.printer import BedState
+from agent.domain.stock import Taking
 from agent.ledger import tables as t
 from agent.ledger.database import told_apart
 from agent.ledger.orders import WANT_A_PRINTER, append_event, wake_states
+from agent.ledger.stock import take
 from agent.ports.ledger import Bed, Stale
 
 
@@ -52,16 +54,16 @@ class JobRows:
                     "printer": printer,
                     "remote_name": name,
                     "gcode_sha256": gcode_sha256,
+                    "state": JobState.CLAIMED,
+                    "version": 1,
                 }
-                made = connection.execute(insert(t.jobs).values(**values, state=JobState.CLAIMED, version=1, created_at=now))
+                made = connection.execute(insert(t.jobs).values(**values, created_at=now))
                 append_event(
                     connection, order_id, now, "job_claimed", {"printer": printer, "plate": plate, "attempt": attempt, "remote_name": name}
                 )
-                key = made.inserted_primary_key
         except IntegrityError:
             return None  # another job has the printer
-        assert key is not None
-        return self._job(int(key[0]))
+        return Job(id=_id_of(made), **values)
 
     def jobs(self, order_id: str) -> Sequence[Job]:
         query = select(t.jobs).where(t.jobs.c.order_id == order_id).order_by(t.jobs.c.plate, t.jobs.c.attempt)
@@ -86,6 +88,7 @@ class JobRows:
         bed: BedState | None = None,
         settles: Intent | None = None,
         took: PrintTime | None = None,
+        takes: Taking | None = None,
     ) -> Job:
         now = self._now()
         with told_apart(), self._engine.begin() as connection:
@@ -100,9 +103,11 @@ class JobRows:
                 connection.execute(update(t.intents).where(t.intents.c.id == settles.id).values(outcome={"event": event, **data}))
             if took is not None:
                 connection.execute(insert(t.print_times).values(job_id=job.id, **took.model_dump()))
+            if takes is not None:
+                take(connection, job.order_id, takes, now)
             if to not in HOLDS_PRINTER or bed is BedState.FREE:
                 wake_states(connection, WANT_A_PRINTER, now, but=job.order_id)
-        return self._job(job.id)
+        return _moved(job, to)
 
     def print_times(self, printer: str, profile: str, slicer: str, latest: int) -> Sequence[PrintTime]:
         times = t.print_times
@@ -123,12 +128,11 @@ class JobRows:
                 .where(and_(t.intents.c.order_id == job.order_id, t.intents.c.subject.startswith(f"{job.remote_name}#", autoescape=True)))
             ).scalar_one()
             subject = f"{job.remote_name}#{tries + 1}"
-            connection.execute(insert(t.intents).values(order_id=job.order_id, act=Act.START, subject=subject, key=key, opened_at=now))
+            values = {"order_id": job.order_id, "act": Act.START, "subject": subject, "key": key, "opened_at": now}
+            made = connection.execute(insert(t.intents).values(**values))
             _write_bed(connection, job.printer, BedState.OCCUPIED, job.remote_name, now)
             append_event(connection, job.order_id, now, "start_intended", {"job": job.remote_name, "printer": job.printer})
-        intent = self.open_intent(job.order_id, Act.START, subject)
-        assert intent is not None
-        return self._job(job.id), intent
+        return _moved(job, JobState.STARTING), Intent(id=_id_of(made), **values)
 
     def beds(self) -> Mapping[str, Bed]:
         with told_apart(), self._reading() as connection:
@@ -144,14 +148,13 @@ class JobRows:
         values = {"order_id": order_id, "act": act, "subject": subject, "key": secrets.token_hex(16), "opened_at": self._now()}
         try:
             with told_apart(), self._engine.begin() as connection:
-                connection.execute(insert(t.intents).values(**values))
+                made = connection.execute(insert(t.intents).values(**values))
                 append_event(connection, order_id, self._now(), "intended", {"act": act, "subject": subject})
-            fresh = True
-        except IntegrityError:
-            fresh = False
-        query = select(t.intents).where(and_(t.intents.c.order_id == order_id, t.intents.c.act == act, t.intents.c.subject == subject))
+            return Intent(id=_id_of(made), **values), True
+        except IntegrityError:  # it is there already
+            query = select(t.intents).where(and_(t.intents.c.order_id == order_id, t.intents.c.act == act, t.intents.c.subject == subject))
         with told_apart(), self._reading() as connection:
-            return _intent(connection.execute(query).mappings().one()), fresh
+            return _intent(connection.execute(query).mappings().one()), False
 
     def open_intent(self, order_id: str, act: Act, subject: str = "") -> Intent | None:
         query = select(t.intents).where(and_(t.intents.c.order_id == order_id, t.intents.c.act == act, t.intents.c.outcome.is_(None)))
@@ -171,9 +174,14 @@ class JobRows:
         if moved.rowcount != 1:
             raise Stale(f"job {job.remote_name} is no longer at version {job.version}")
 
-    def _job(self, job_id: int) -> Job:
-        with told_apart(), self._reading() as connection:
-            return _job(connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).mappings().one())
+
+def _id_of(made: CursorResult[Any]) -> int:
+    assert made.inserted_primary_key is not None
+    return int(made.inserted_primary_key[0])
+
+
+def _moved(job: Job, to: JobState) -> Job:
+    return job.model_copy(update={"state": to, "version": job.version + 1})
 
 
 def _state_of(connection: Connection, order_id: str) -> str | None:

@@ -16,6 +16,7 @@ from agent.domain.order import ENDED, Dossier, Order, State
 from agent.domain.plate import SlicedPlate
 from agent.ledger import tables as t
 from agent.ledger.database import told_apart
+from agent.ledger.stock import book, take
 from agent.ports.ledger import OrderMove, Stale
 
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
@@ -139,12 +140,16 @@ class OrderRows:
             if move.settles_intent is not None:
                 outcome = {"event": move.event}
                 connection.execute(update(t.intents).where(t.intents.c.id == move.settles_intent).values(outcome=outcome))
+            if move.takes is not None:
+                take(connection, order.id, move.takes, now)
+            if move.books is not None:
+                book(connection, order.id, move.books, now)
             idle = t.questions.c.order_id == order.id if move.to in ENDED else t.questions.c.id == move.settles_question
             settled = connection.execute(update(t.questions).where(idle).values(settled=True))
             if move.to in ENDED and settled.rowcount + _release(connection, order.id):
                 # A printer came free, or others had left it to this order to ask for a bed.
                 wake_states(connection, WANT_A_PRINTER, now, but=order.id)
-        return self.order(order.id)
+        return order.model_copy(update=values if move.dossier is None else {**values, "dossier": move.dossier})
 
     def wait(self, order: Order, due_at: datetime | None, tries: int = 0) -> Order:
         with told_apart(), self._engine.begin() as connection:

@@ -6,16 +6,20 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from agent.ledger.calls import CallRows
 from agent.ledger.database import open_database, told_apart, utc_now, write_nothing
 from agent.ledger.jobs import JobRows
 from agent.ledger.orders import OrderRows
+from agent.ledger.overview import OverviewRows
 from agent.ledger.people import QuestionRows
 from agent.ledger.sign_in import SignInRows
+from agent.ledger.stock import StockRows
 from agent.ledger.unprinted import UnprintedRows
+from agent.ledger.uploads import UploadRows
 
 
-class SqlLedger(OrderRows, JobRows, UnprintedRows, QuestionRows, SignInRows):
-    """Implements ports.ledger.Ledger and ports.people.People on any database SQLAlchemy speaks to.
+class SqlLedger(OrderRows, JobRows, UnprintedRows, OverviewRows, QuestionRows, SignInRows, StockRows, UploadRows, CallRows):
+    """Implements ports.ledger.Ledger, ports.people.People and ports.uploads.Uploads on any database SQLAlchemy speaks to.
 
     Its methods are short and synchronous on purpose: one local commit is about 2 ms, see docs/decisions/0002.
     """

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -24,7 +25,7 @@ from sqlalchemy.types import TypeDecorator
 
 from agent.domain.job import HOLDS_PRINTER
 
-SCHEMA = "0003"
+SCHEMA = "0006"
 """The newest migration; a test holds it against the migrations folder. Knowing it here spares the daemon the import of Alembic."""
 
 
@@ -213,4 +214,101 @@ api_tokens = Table(
     Column("scopes", JSON, nullable=False),
     Column("made_by", String(200), nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
+)
+
+photo_uploads = Table(
+    "photo_uploads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("order_id", String(32), ForeignKey("orders.id"), nullable=False),
+    Column("item_id", String(128), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("received", Integer, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("touched_at", UtcDateTime, nullable=False),
+    Column("checked", JSON(none_as_null=True)),
+    Column("put_away", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("order_id", "key"),
+)
+"""`received`: bytes that are on the disk for certain; more may lie there of a request that was cut off."""
+
+stocks = Table(
+    "stocks",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("name", String(400), primary_key=True),
+    Column("configured", Float, nullable=False),
+    Column("counted", Float, nullable=False),
+    Column("after_taking", Integer, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
+"""`configured`: the number in the operator's file when it was last read. `counted`: what was there at `since`; every taking with a higher
+number than `after_taking` has gone from it. Numbers, not times: a clock may be set."""
+
+takings = Table(
+    "takings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("order_id", String(32), ForeignKey("orders.id"), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(400), nullable=False),
+    Column("subject", String(160), nullable=False),
+    Column("amount", Float, nullable=False),
+    Column("seconds", Integer, nullable=False),
+    Column("why", String(20), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("order_id", "kind", "subject"),
+    Index("ix_takings_kind_name", "kind", "name"),
+)
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("order_id", String(32), ForeignKey("orders.id"), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("booking", JSON, nullable=False),
+    Index("ix_bookings_at", "at"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("key", String(200), nullable=False, unique=True),
+    Column("run", String(32), nullable=False),
+    Column("event", String(60), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("notice", JSON, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("snoozed_until", UtcDateTime),
+    Column("snoozed_by", String(100), nullable=False, default=""),
+    Column("over", Boolean, nullable=False, server_default=false()),
+    Index("ix_notices_over", "over"),
+    Index("ix_notices_subject", "subject"),
+)
+"""What people are to be told. `key`: the same event has the same. `run`: the life of the daemon in which it was made."""
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("notice_id", Integer, ForeignKey("notices.id"), primary_key=True, autoincrement=False),
+    Column("person", String(100), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("tries", Integer, nullable=False),
+)
+"""One person's call about one notice, and how it ended."""
+
+buttons = Table(
+    "buttons",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("notice_id", Integer, ForeignKey("notices.id"), nullable=False),
+    Column("person", String(100), nullable=False),
+    Column("act", String(20), nullable=False),
+    Column("subject", JSON, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("pressed_at", UtcDateTime),
 )

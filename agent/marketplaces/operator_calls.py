@@ -1,9 +1,7 @@
 """Calls of the Operator API: each whole or not at all, within limits of time and size, and with what every answer tells of the clock."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
-from functools import cache
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
@@ -12,6 +10,7 @@ import httpx
 from agent.domain.errors import ConfigError, Refused, Transient
 from agent.marketplaces.remote_clock import RemoteClock
 from agent.marketplaces.replies import PLAIN, check, parsed_json, translated, whole
+from agent.wire.tls import public_trust
 
 CALL_S = 20.0
 """For a whole call, however slowly its bytes come."""
@@ -42,7 +41,7 @@ class Calls:
     async def __aenter__(self) -> Self:
         """ConfigError where the token cannot be one."""
         headers = {"Authorization": f"Bearer {_sendable(self._token())}", "User-Agent": "intagly-agent", **PLAIN}
-        self.client = httpx.AsyncClient(headers=headers, timeout=_TIMEOUTS, follow_redirects=False, trust_env=False, verify=_trust())
+        self.client = httpx.AsyncClient(headers=headers, timeout=_TIMEOUTS, follow_redirects=False, trust_env=False, verify=public_trust())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -82,12 +81,6 @@ class Calls:
             content = await whole(answer, LARGEST_ANSWER)
             check(answer, content)
             return content
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """One for all marketplaces: reading the authorities' certificates takes a while and some memory."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def _sendable(token: str) -> str:

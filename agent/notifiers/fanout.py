@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from agent.domain.errors import AgentError, Refused, Transient
 from agent.notifiers.address import is_ntfy
 from agent.notifiers.apprise import AppriseChannel
-from agent.notifiers.log import LogChannel
 from agent.notifiers.ntfy import NtfyChannel
 from agent.notifiers.picture import Picture, read_picture
 from agent.ports.notifier import Notice
@@ -35,11 +34,18 @@ class Channel(Protocol):
     async def aclose(self) -> None: ...
 
 
+Ended = Callable[[bool], None]
+"""Told once of every message: whether it arrived. It raises nothing."""
+
+
+def _nobody_asks(_arrived: bool) -> None: ...
+
+
 class FanOut:
-    """The notifier of the daemon: hands every notice to every channel and returns at once.
+    """The addresses of one person, or of nobody in particular: hands every notice to every channel and returns at once.
 
     Each channel has a queue of `room` notices and a task of its own, made with the first notice. A full queue loses its oldest
-    notice, because the newest says how things stand. `pauses_s` lie between tries; then the failure is logged, once a notice.
+    notice, because the newest says how things stand. `pauses_s` lie between tries; a channel that fails is logged once, until it works.
     `aclose` waits for what is still queued, for at most `drain_s`. `path_of` tells where the store has the picture of a notice.
     """
 
@@ -56,11 +62,35 @@ class FanOut:
         self._drain_s = drain_s
 
     async def notify(self, notice: Notice) -> None:
+        self.send(notice)
+
+    def send(self, notice: Notice, ended: Ended = _nobody_asks) -> None:
+        """`ended`: True when the first channel has taken it; False when none did. Not told of what is still under way when this closes."""
+        result = _Result(len(self._lanes), ended)
         for lane in self._lanes:
-            lane.put(notice)
+            lane.put(notice, result.one)
 
     async def aclose(self) -> None:
         await asyncio.gather(*(lane.aclose(self._drain_s) for lane in self._lanes))
+
+
+class _Result:
+    """What became of one message on all channels of a person."""
+
+    def __init__(self, channels: int, ended: Ended) -> None:
+        self._waits, self._ended = channels, ended
+
+    def one(self, arrived: bool) -> None:
+        if self._waits <= 0:
+            return  # one had it before
+        self._waits = 0 if arrived else self._waits - 1
+        if self._waits == 0:
+            self._ended(arrived)
+
+
+class _Message(NamedTuple):
+    notice: Notice
+    ended: Ended
 
 
 class _Lane:
@@ -71,14 +101,17 @@ class _Lane:
         self._path_of = path_of
         self._pauses_s = pauses_s
         self._refused_picture = ""
-        self._queue: asyncio.Queue[Notice] = asyncio.Queue(room)
+        self._fails = False
+        self._queue: asyncio.Queue[_Message] = asyncio.Queue(room)
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, notice: Notice) -> None:
+    def put(self, notice: Notice, ended: Ended) -> None:
         if self._queue.full():
-            self._tell("notify_failed", self._queue.get_nowait(), "too many notices wait for this channel")
+            dropped = self._queue.get_nowait()
             self._queue.task_done()
-        self._queue.put_nowait(notice)
+            self._tell("notify_failed", dropped.notice, "too many notices wait for this channel")
+            dropped.ended(False)
+        self._queue.put_nowait(_Message(notice, ended))
         if self._task is None or self._task.done():
             self._begin()
 
@@ -89,13 +122,26 @@ class _Lane:
 
     async def _work(self) -> None:
         while True:
-            notice = await self._queue.get()
+            message = await self._queue.get()
+            arrived = False
             try:
-                await self._send(notice)
-            except AgentError as error:
-                self._tell("notify_failed", notice, error.told())
+                arrived = await self._arrives(message.notice)
             finally:
+                message.ended(arrived)
                 self._queue.task_done()
+
+    async def _arrives(self, notice: Notice) -> bool:
+        try:
+            await self._send(notice)
+        except AgentError as error:
+            if not self._fails:
+                self._tell("notify_failed", notice, error.told())
+            self._fails = True
+            return False
+        if self._fails:
+            _log.info("notify_works_again", channel=self._channel.name)
+        self._fails = False
+        return True
 
     def _tell_bug(self, task: asyncio.Task[None]) -> None:
         """An error nobody expected ended the task. It is told here; another task takes the notices that wait."""
@@ -158,14 +204,6 @@ class _Lane:
         if not drained.done():
             _log.warning("notify_cut_short", channel=self._channel.name, lost=self._queue.qsize() + 1)  # one is under way
         drained.cancel()
-
-
-def notifier_for(urls: Iterable[str], path_of: Callable[[str], Path]) -> FanOut:
-    """The log and one channel for each address; `path_of` as for `FanOut`.
-
-    ConfigError where an address is none, or needs apprise and it is not installed.
-    """
-    return FanOut([LogChannel(), *(channel_for(url) for url in urls)], path_of)
 
 
 def channel_for(url: str) -> Channel:

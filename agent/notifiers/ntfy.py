@@ -9,6 +9,7 @@ whenever somebody subscribes to it. The text then travels in headers, which no a
 
 import asyncio
 import base64
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,13 +19,16 @@ import httpx
 from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient
 from agent.notifiers.address import NtfyAddress, parse_ntfy
 from agent.notifiers.picture import Picture
-from agent.ports.notifier import Notice, Urgency
+from agent.ports.notifier import Button, Notice, Urgency
+from agent.wire.tls import public_trust
 
 _PRIORITY = {Urgency.INFO: 3, Urgency.ACT: 4, Urgency.ALARM: 5}
 _TAG = {Urgency.INFO: "printer", Urgency.ACT: "raised_hand", Urgency.ALARM: "rotating_light"}
 _LONGEST_BYTES = 4096
 """ntfy turns a longer message into an attachment, or refuses it."""
 _LONGEST_TITLE_BYTES = 256
+MOST_BUTTONS = 3
+"""More are refused by ntfy."""
 _ELLIPSIS = "…".encode()
 _PICTURE_HINTS = {
     400: "are attachments switched on there (base-url and attachment-cache-dir in its server.yml)?",
@@ -71,7 +75,8 @@ def _client(address: NtfyAddress, timeout_s: float) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
     auth = httpx.BasicAuth(address.user, address.password) if address.password else None
     # trust_env False: a proxy or a .netrc of the account must not see, or change, what goes to the operator's own server.
-    return httpx.AsyncClient(base_url=address.server, headers=headers, auth=auth, timeout=timeout_s, trust_env=False)
+    trust = public_trust()
+    return httpx.AsyncClient(base_url=address.server, headers=headers, auth=auth, timeout=timeout_s, trust_env=False, verify=trust)
 
 
 def _message(topic: str, notice: Notice) -> dict[str, Any]:
@@ -82,6 +87,8 @@ def _message(topic: str, notice: Notice) -> dict[str, Any]:
         "message": _sendable(notice.text or notice.title, _LONGEST_BYTES),
         "priority": _PRIORITY[notice.urgency],
         "tags": _tags(notice),
+        **({"actions": _actions(notice)} if notice.buttons else {}),
+        **({"click": page} if (page := _page(notice)) else {}),
     }
     return {"method": "POST", "url": "/", "json": message}
 
@@ -96,12 +103,34 @@ def _with_picture(topic: str, notice: Notice, picture: Picture) -> dict[str, Any
         "X-Tags": _encoded(",".join(_tags(notice))),
         "X-Filename": picture.name,
         "Content-Type": picture.media_type,
+        **({"X-Actions": _encoded(json.dumps(_actions(notice)))} if notice.buttons else {}),
+        **({"X-Click": page} if (page := _page(notice)) else {}),
     }
     return {"method": "PUT", "url": f"/{topic}", "content": picture.content, "headers": headers}
 
 
 def _tags(notice: Notice) -> list[str]:
     return [_TAG[notice.urgency], *([notice.order_id] if notice.order_id else [])]
+
+
+def _actions(notice: Notice) -> list[dict[str, Any]]:
+    """As ntfy's documentation has them under "Action buttons"; a header with them may be JSON as well (server/actions.go).
+
+    The secret is the body of the request that the phone makes: it is in no address, and needs no header that a browser would ask for first.
+    """
+    return [_action(button) for button in notice.buttons[:MOST_BUTTONS]]
+
+
+def _page(notice: Notice) -> str:
+    """What opens when the message itself is touched."""
+    return next((button.url for button in notice.buttons if button.secret is None), "")
+
+
+def _action(button: Button) -> dict[str, Any]:
+    told = {"label": button.label, "url": button.url}
+    if button.secret is None:
+        return {"action": "view", **told}
+    return {"action": "http", **told, "method": "POST", "body": button.secret.get_secret_value(), "clear": True}
 
 
 def _encoded(text: str) -> str:
@@ -122,6 +151,20 @@ def _unreached(name: str, error: Exception, picture: Picture | None) -> Transien
         # A server that does not take a large picture answers before it has read it, and hangs up: the answer may be lost.
         return Transient(f"{name} hung up on the picture", hint="does it take attachments, and that large?")
     return Transient(f"{name} was not reached: {type(error).__name__}", hint="is the server up, and its name right?")
+
+
+async def reach(address: NtfyAddress, timeout_s: float = 10.0) -> None:
+    """Is there an ntfy server? Nothing is sent, and no credential. AgentError as `NtfyChannel.send`.
+
+    `GET /v1/health` is for everybody (server/server.go). Whether we may write to the topic is only known by writing to it.
+    """
+    async with httpx.AsyncClient(base_url=address.server, timeout=timeout_s, trust_env=False, verify=public_trust()) as client:
+        try:
+            async with asyncio.timeout(timeout_s), client.stream("GET", "/v1/health") as response:
+                if not response.is_success:
+                    raise _refusal(address.shown, response, {})
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise _unreached(address.shown, error, None) from error
 
 
 def _refusal(name: str, response: httpx.Response, hints: Mapping[int, str]) -> AgentError:

@@ -9,9 +9,10 @@ from typing import Any
 
 from agent.domain.errors import Refused
 from agent.domain.job import Job, JobState
-from agent.domain.offer import Agreement
+from agent.domain.offer import Agreement, Offer
 from agent.domain.printer import BedState
 from agent.domain.question import Question, Step
+from agent.domain.rejection import LONGEST_WHY, Rejection, RejectReason
 from agent.ports.files import FileStore
 from agent.ports.ledger import Bed, Ledger, Stale
 
@@ -19,6 +20,8 @@ LARGEST_PHOTO_BYTES = 20_000_000
 LONGEST_NOTE = 2000
 """Characters; more is refused by the Operator API."""
 LONGEST_NAME = 200
+OTHER = "other"
+"""What is said of a parcel that went into none of the packagings that are counted."""
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _PROGRAM_WORDS = frozenset({"agent", "intagly", "bot", "robot", "daemon", "system", "automatic", "automated", "script", "program", "cron"})
 _ACCOUNTS = frozenset({"root", "admin", "administrator", "auto", "nobody", "none", "null", "octopi", "pi", "user", "www data"})
@@ -74,6 +77,18 @@ class Answers:
             raise Refused(f"'{choice}' is no answer to “{question.text}”", hint=hint, code="no_such_choice")
         self._answer(question, {"choice": choice, **(more or {})}, self._named())
 
+    def packed(self, order_id: str, used: str = "", *, asked: int | None = None) -> None:
+        """The parcel is closed, in the packaging of that name. Empty: in the planned one; OTHER: in one that is not counted here."""
+        question = self._question(Step.PACKED, order_id, asked)
+        known = [str(name) for name in question.data.get("packagings", [])]
+        if used and used != OTHER and used not in known:
+            hint = f"Say one of: {', '.join([*known, OTHER])}."
+            raise Refused(f"There is no packaging {used}.", hint=hint, code="no_such_packaging")
+        into = used if used in known else ""
+        if not used:
+            into = str(question.data.get("packaging", ""))
+        self.choose(Step.PACKED, order_id, "", {"packaging": into}, asked=question.id)
+
     def photographed(
         self,
         order_id: str,
@@ -82,11 +97,13 @@ class Answers:
         customer_note: str = "",
         internal_note: str = "",
         *,
+        items: Sequence[str] = (),
         asked: int | None = None,
     ) -> None:
         """Photos, and the codes of the attestations this person was shown and agrees to: every one that is demanded, or none is taken.
 
-        `asked` as in `choose`. Whoever calls this vouches for the person: a test knows every caller by name.
+        `items`: what each photo shows, empty where it shows more than one item or nobody said. `asked` as in `choose`. Whoever calls this
+        vouches for the person: a test knows every caller by name.
         """
         question = self._question(Step.PHOTOS, order_id, asked)
         person = self._in_person()
@@ -95,7 +112,23 @@ class Answers:
             raise Refused("At least one photo is needed.", hint="intagly-agent confirm photos ORDER --photo FILE …", code="no_photos")
         said: dict[str, Any] = {"agreements": agreements, "customer_note": _note(customer_note), "internal_note": _note(internal_note)}
         said["photos"] = {f"photo-{n}": self._photo(path) for n, path in enumerate(photos, start=1)}
+        said["shows"] = {f"photo-{n}": item for n, item in enumerate(items, start=1) if item}
         self._answer(question, said, person)
+
+    def rejected(self, order_id: str, rejection: Rejection, *, asked: int | None = None) -> None:
+        """Instead of photos: these pieces are not handed in, they are printed again. Whoever says it agrees to nothing.
+
+        Refused where there are no such pieces, or no reason in words where none of the list fits. `asked` as in `choose`.
+        """
+        question = self._question(Step.PHOTOS, order_id, asked)
+        named = self._named()
+        require_pieces(self._ledger.order(order_id).dossier.offer, rejection.pieces)
+        if len(rejection.why) > LONGEST_WHY:
+            text = f"Why has at most {LONGEST_WHY} characters; this has {len(rejection.why)}."
+            raise Refused(text, hint="Make it shorter.", code="note_too_long")
+        if rejection.reason is RejectReason.OTHER and not rejection.why.strip():
+            raise Refused("It is not said what is wrong.", hint="Say it in a few words, or choose a reason of the list.", code="no_reason")
+        self._answer(question, {"rejected": rejection.model_dump(mode="json")}, named)
 
     def _answer(self, question: Question, answer: Mapping[str, Any], by: str) -> None:
         try:
@@ -155,7 +188,7 @@ def too_late(question: Question) -> Stale:
 
 def bed_mark(bed: Bed | None) -> str:
     """Another one whenever something happens to the bed, or somebody says something of it."""
-    return "" if bed is None else bed.since.isoformat()
+    return "" if bed is None else bed.mark
 
 
 def is_person(name: str) -> bool:
@@ -179,6 +212,14 @@ def _agreements(question: Question, agreed: Sequence[str], person: str) -> list[
         for code, text in demanded.items()
     ]
     return [agreement.model_dump(mode="json") for agreement in made]
+
+
+def require_pieces(offer: Offer, pieces: Mapping[str, int]) -> None:
+    """Refused where it is not some of what was ordered."""
+    ordered = {item.item_id: item.quantity for item in offer.items}
+    if not pieces or any(not 1 <= count <= ordered.get(item_id, 0) for item_id, count in pieces.items()):
+        known = ", ".join(f"{item_id}: 1 to {quantity}" for item_id, quantity in ordered.items())
+        raise Refused("It is not said which pieces to print again.", hint=f"Say how many of which: {known}.", code="no_such_pieces")
 
 
 def _note(text: str) -> str:

@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from agent.domain.booking import Booked, Booking
 from agent.domain.errors import AgentError
 from agent.domain.events import Event
 from agent.domain.intent import Act, Intent
 from agent.domain.job import Job, JobState
 from agent.domain.offer import Offer
 from agent.domain.order import Dossier, Order, State
+from agent.domain.overview import Overview
 from agent.domain.plate import SlicedPlate
 from agent.domain.print_time import PrintTime
 from agent.domain.printer import BedState
 from agent.domain.question import NewQuestion, Question, Step
+from agent.domain.stock import Stock, Taking, Thing, Use
 from agent.domain.values import Value
 
 
@@ -28,6 +31,11 @@ class Bed(Value):
     state: BedState
     since: datetime
     said_by: str
+
+    @property
+    def mark(self) -> str:
+        """Another one whenever something happens to the bed, or somebody says something of it."""
+        return self.since.isoformat()
 
 
 class Unprinted(NamedTuple):
@@ -46,7 +54,7 @@ class Unprinted(NamedTuple):
 
 
 class OrderMove(Value):
-    """Where an order goes next, in one transaction with its event."""
+    """Where an order goes next, in one transaction with its event, what was taken from the stock for it, and what it brought."""
 
     to: State
     event: str
@@ -55,6 +63,8 @@ class OrderMove(Value):
     resume_state: State | None = None
     settles_question: int | None = None
     settles_intent: int | None = None
+    takes: Taking | None = None
+    books: Booking | None = None
 
 
 class Ledger(Protocol):
@@ -131,9 +141,10 @@ class Ledger(Protocol):
         bed: BedState | None = None,
         settles: Intent | None = None,
         took: PrintTime | None = None,
+        takes: Taking | None = None,
     ) -> Job:
-        """Compare and swap on `job.version`, with its event and, where given, the bed, the intent this is the outcome of, and how long
-        the print took.
+        """Compare and swap on `job.version`, with its event and, where given, the bed, the intent this is the outcome of, how long the
+        print took, and what it took from a spool.
 
         FREE only takes back what this job did to the bed: one that is not OCCUPIED by this job stays as it is.
         """
@@ -202,9 +213,46 @@ class Ledger(Protocol):
         """The answer was taken into account, or the question has become idle; it may be asked anew."""
         ...
 
+    # --- what is used up, and what it brought --------------------------------------------------------------
+    def count_from(self, configured: Mapping[Thing, float]) -> None:
+        """What the operator's files say. A number that is another one than at the last time is the count from now on."""
+        ...
+
+    def counted(self, thing: Thing, number: float, configured: float) -> None:
+        """Somebody counted: so many are there now. `configured`: what the operator's file says."""
+        ...
+
+    def stock(self) -> Sequence[Stock]:
+        """Everything that was ever counted, by kind and name."""
+        ...
+
+    def used(self, since: datetime) -> Mapping[Thing, Use]:
+        """What was taken since then, also of what is not counted."""
+        ...
+
+    def takings(self, order_id: str) -> Sequence[Taking]:
+        """All that was taken for one order."""
+        ...
+
+    def bookings(self, since: datetime) -> Sequence[Booked]:
+        """Orders that were delivered since then, the oldest first."""
+        ...
+
     # --- for those who watch ------------------------------------------------------------------------------
     def mark(self) -> str:
         """Another one after everything that happened to an order or a bed. Costs next to nothing."""
+        ...
+
+    def overview(self) -> Overview:
+        """All orders in a few figures; cheap also where ten thousand wait."""
+        ...
+
+    def newest_event(self) -> int:
+        """The number of the newest event of all orders; 0 where there is none."""
+        ...
+
+    def events_after(self, number: int, most: int) -> Sequence[tuple[int, Event]]:
+        """Each with its number, the oldest first."""
         ...
 
     # --- slices -------------------------------------------------------------------------------------------

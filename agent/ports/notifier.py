@@ -1,8 +1,12 @@
 """Calling the operator."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from pydantic import SecretStr
+
+from agent.domain.question import Step
 from agent.domain.values import Value
 
 
@@ -13,8 +17,19 @@ class Urgency(StrEnum):
     ALARM = "alarm"
 
 
+class Button(Value):
+    """Something to press in a message. Without a secret it opens `url`; with one, the secret is sent there, and that is the act."""
+
+    label: str
+    url: str
+    secret: SecretStr | None = None
+
+
 class Notice(Value):
-    """One message. `event` is from the log's vocabulary."""
+    """One message. `event` is from the log's vocabulary.
+
+    `step`: the question of this order (and printer) that this tells of; None: nothing is asked. `deadline`: until when it has to be done.
+    """
 
     event: str
     title: str
@@ -23,6 +38,11 @@ class Notice(Value):
     order_id: str = ""
     picture: str = ""
     """sha256 of a JPEG or PNG in the file store. One that is missing, too large or refused never keeps the notice back."""
+    printer: str = ""
+    step: Step | None = None
+    deadline: datetime | None = None
+    buttons: list[Button] = []
+    """For one person; whoever makes a notice leaves it empty."""
 
 
 class Notifier(Protocol):

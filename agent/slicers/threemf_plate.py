@@ -9,10 +9,10 @@ import sys
 import zipfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from itertools import chain, islice
 from pathlib import Path
 from struct import iter_unpack, pack, unpack
-from xml.sax.saxutils import quoteattr
 
 from agent.slicers.placed import Placed, object_name
 
@@ -55,7 +55,7 @@ def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path], 
             model.write(_HEAD.encode())
             facets = {}
             for (item_id, sha256), number in objects.items():
-                model.write(f'<object id="{number}" type="model" name={quoteattr(object_name(item_id))}><mesh>'.encode())
+                model.write(f'<object id="{number}" type="model" name="{escape(object_name(item_id))}"><mesh>'.encode())
                 for chunk in _mesh_xml(meshes[sha256]):
                     model.write(chunk)
                 model.write(b"</mesh></object>")
@@ -76,7 +76,7 @@ def write_3mf(path: Path, placed: Sequence[Placed], meshes: Mapping[str, Path], 
 def _components_xml(placed: Sequence[Placed], meshes: Sequence[int]) -> str:
     """An object a copy, numbered on from those with the meshes."""
     return "".join(
-        f'<object id="{max(meshes) + n}" type="model" name={quoteattr(f"{object_name(copy.item_id)}.{n}")}>'
+        f'<object id="{max(meshes) + n}" type="model" name="{escape(object_name(copy.item_id))}.{n}">'
         f'<components><component objectid="{mesh}"/></components></object>'
         for n, (copy, mesh) in enumerate(zip(placed, meshes, strict=True), start=1)
     )
@@ -92,8 +92,8 @@ def _turn(degrees: float) -> str:
 def _names_xml(names: dict[int, str], facets: dict[int, int]) -> str:
     """PrusaSlicer takes an object's name, which it puts into its labels, from this file of its own and not from the 3MF's attribute."""
     objects = "".join(
-        f'<object id="{number}"><metadata type="object" key="name" value={quoteattr(name)}/>'
-        f'<volume firstid="0" lastid="{facets[number] - 1}"><metadata type="volume" key="name" value={quoteattr(name)}/></volume></object>'
+        f'<object id="{number}"><metadata type="object" key="name" value="{escape(name)}"/>'
+        f'<volume firstid="0" lastid="{facets[number] - 1}"><metadata type="volume" key="name" value="{escape(name)}"/></volume></object>'
         for number, name in names.items()
     )
     return f'<?xml version="1.0" encoding="UTF-8"?><config>{objects}</config>'

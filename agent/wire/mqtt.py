@@ -20,7 +20,10 @@ from typing import Any, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.domain.errors import AgentError, NeedsOperator, Transient
 
@@ -29,10 +32,15 @@ KEEPALIVE_S = 15
 """A broker that says nothing for that long after it was asked is gone. Also paho's limit for the TLS handshake."""
 DELIVERED_S = 5.0
 """From publishing to the broker's acknowledgement; later the connection is dropped, so that nothing arrives later still."""
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 30.0
+_FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 30.0
+LARGEST_PACKET = 512 * 1024
+"""Of what a broker may send, in bytes. Only MQTT 5 lets it be told so; of 3.1.1 a larger one is read, and given to whoever listens."""
 _GOODBYE_S = 1.0
 _UNAUTHORISED = {134, 135}
 """CONNACK reasons as paho 2 gives them for both protocol versions: bad user name or password, not authorised."""
+_OTHER_VERSION = 132
+_AS_IT_WAS_SENT = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,23 @@ class Broker:
     """Each connection adds something nobody can guess: two clients of one id throw each other out."""
 
 
+@dataclass(frozen=True)
+class Will:
+    """What the broker tells the others, and keeps for those who come later, when we are gone without a goodbye."""
+
+    topic: str
+    payload: str
+
+
 def _nothing() -> None: ...
 
 
 class MqttLink:
     """A connection that is made anew whenever it is lost, for as long as this is entered.
 
-    The callbacks run on the event loop, in order; `on_up` once all topics are subscribed.
+    The callbacks run on the event loop, in order; `on_up` once all topics are subscribed. `on_retained` is given what the broker had kept
+    from before; without it that goes to `on_message` like all else. `mqtt5`: else 3.1.1 is spoken. With it, what is sent to be kept counts
+    as kept also when it comes at once, and nothing of our own comes back; 3.1.1 has no words for either.
     """
 
     def __init__(
@@ -65,10 +83,14 @@ class MqttLink:
         on_up: Callable[[], None] = _nothing,
         on_down: Callable[[], None] = _nothing,
         *,
-        version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
+        on_retained: Callable[[str, bytes], None] | None = None,
+        will: Will | None = None,
+        mqtt5: bool = False,
+        longest_retry_s: float = LONGEST_RETRY_S,
     ) -> None:
-        self._broker, self._topics, self._version = broker, list(topics), version
-        self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
+        self._broker, self._topics, self._will, self._mqtt5 = broker, list(topics), will, mqtt5
+        self._on_message, self._on_retained, self._on_up, self._on_down = on_message, on_retained or on_message, on_up, on_down
+        self._longest_retry_s = longest_retry_s
         self._client: paho.Client | None = None
         self._why: AgentError = _not_yet(broker)
         self._up = asyncio.Event()
@@ -111,15 +133,16 @@ class MqttLink:
         except TimeoutError:
             raise self._why from None
 
-    async def publish(self, topic: str, payload: bytes | str, qos: int = 1) -> None:
-        """Returns when the broker has it (qos 1), or when it was written to the socket (qos 0).
+    async def publish(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> None:
+        """Returns when the broker has it (qos 1), or when it was written to the socket (qos 0). `retain`: it is kept for those who come
+        later; kept with no payload, it is forgotten.
 
         Raises `why_down()` where there is no connection: then nothing was sent and nothing will be. Transient with code `undelivered`:
         it is not known whether it arrived; what the network had not taken yet is forgotten.
         """
         if self._client is None or not self.up:
             raise self._why
-        sent = self._client.publish(topic, payload, qos)
+        sent = self._client.publish(topic, payload, qos, retain)
         if sent.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             self.renew()  # it may have kept the message for later
             raise _undelivered()
@@ -148,8 +171,12 @@ class MqttLink:
         while True:
             was_up = await self._one_connection()
             hopeless = isinstance(self._why, NeedsOperator)
-            pause_s = _FIRST_RETRY_S if was_up and not hopeless else min(_LONGEST_RETRY_S, pause_s * (30 if hopeless else 2))
+            pause_s = _FIRST_RETRY_S if was_up and not hopeless else self._after(pause_s, hopeless=hopeless)
             await asyncio.sleep(pause_s)  # the pace of attempts: a broker with few places must not be stormed
+
+    def _after(self, pause_s: float, *, hopeless: bool) -> float:
+        """The pause before the next attempt. A password does not become right by being tried again soon."""
+        return LONGEST_RETRY_S if hopeless else min(self._longest_retry_s, pause_s * 2)
 
     async def _one_connection(self) -> bool:
         """Until it is lost; whether it was up at all."""
@@ -158,7 +185,7 @@ class MqttLink:
         client = self._client = self._new_client(asyncio.get_running_loop())
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._threads, partial(_connect, client, self._broker))
+            await loop.run_in_executor(self._threads, partial(_connect, client, self._broker, self._mqtt5))
             await self._lost.wait()
             return self._came_up
         except AgentError as error:
@@ -174,7 +201,7 @@ class MqttLink:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"{self._broker.client_id}-{secrets.token_hex(6)}",
-            protocol=self._version,
+            protocol=MQTTProtocolVersion.MQTTv5 if self._mqtt5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_S
@@ -182,6 +209,12 @@ class MqttLink:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._broker.tls is not None:
             client.tls_set_context(self._broker.tls)
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, 1, retain=True)
+        self._add_callbacks(client, loop)
+        return client
+
+    def _add_callbacks(self, client: paho.Client, loop: asyncio.AbstractEventLoop) -> None:
         soon = partial(_soon, loop)
         client.on_socket_open = lambda _c, _u, sock: _forgetful(sock)
         client.on_connect = lambda c, _u, _f, reason, _p: soon(self._connected, c, reason)
@@ -189,8 +222,7 @@ class MqttLink:
         client.on_publish = lambda _c, _u, mid, _r, _p: soon(self._delivered, mid)
         client.user_data_set(threading.Event())
         client.on_disconnect = lambda c, gone, _f, reason, _p: gone.set() or soon(self._disconnected, c, reason)
-        client.on_message = lambda c, _u, message: soon(self._received, c, message.topic, message.payload)
-        return client
+        client.on_message = lambda c, _u, message: soon(self._received, c, message)
 
     # --- on the event loop, called by paho's thread -------------------------------------------------------------------
 
@@ -201,9 +233,15 @@ class MqttLink:
             self._why = _refusal(self._broker, reason)
             self._lost.set()
         elif self._topics:
-            client.subscribe([(topic, 1) for topic in self._topics])
+            self._subscribe(client)
         else:
             self._is_up()
+
+    def _subscribe(self, client: paho.Client) -> None:
+        if self._mqtt5:
+            client.subscribe([(topic, _AS_IT_WAS_SENT) for topic in self._topics])
+        else:
+            client.subscribe([(topic, 1) for topic in self._topics])
 
     def _subscribed(self, client: paho.Client, reasons: list[ReasonCode]) -> None:
         if client is not self._client:
@@ -222,9 +260,10 @@ class MqttLink:
             self._why = Transient(f"The connection to {self._broker.host} was lost ({reason}).", hint="Is it still on?", code="lost")
         self._lost.set()
 
-    def _received(self, client: paho.Client, topic: str, payload: bytes) -> None:
+    def _received(self, client: paho.Client, message: paho.MQTTMessage) -> None:
         if client is self._client:
-            self._on_message(topic, payload)
+            hear = self._on_retained if message.retain else self._on_message
+            hear(message.topic, bytes(message.payload))
 
     def _delivered(self, mid: int) -> None:
         waiting = self._waiting.get(mid)
@@ -257,10 +296,10 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: Any
 # --- in a thread: all of this may block ---------------------------------------------------------------------------------
 
 
-def _connect(client: paho.Client, broker: Broker) -> None:
+def _connect(client: paho.Client, broker: Broker, mqtt5: bool) -> None:
     """The one place where paho's and ssl's errors become the domain's."""
     try:
-        client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S)
+        client.connect(broker.host, broker.port, keepalive=KEEPALIVE_S, properties=_limits() if mqtt5 else None)
     except ssl.SSLCertVerificationError as error:
         raise NeedsOperator(
             f"The certificate of {broker.host} is not to be trusted: {error.verify_message}.",
@@ -276,6 +315,12 @@ def _connect(client: paho.Client, broker: Broker) -> None:
             f"{broker.host}:{broker.port} cannot be reached: {what}.", hint="Is it on, and is the address right?", code="unreachable"
         ) from error
     client.loop_start()
+
+
+def _limits() -> Properties:
+    limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    limits.MaximumPacketSize = LARGEST_PACKET
+    return limits
 
 
 def _end(client: paho.Client) -> None:
@@ -315,4 +360,5 @@ def _refusal(broker: Broker, reason: ReasonCode) -> AgentError:
     if reason.value in _UNAUTHORISED:
         hint = "Check the user name and the password, or the access code that the printer shows."
         return NeedsOperator(f"{broker.host} refuses the password.", hint=hint, code="wrong_password")
-    return Transient(f"{broker.host} refuses the connection: {reason}.", hint="Has it no place left?", code="refused")
+    hint = "Does it speak that version of MQTT?" if reason.value == _OTHER_VERSION else "Has it no place left?"
+    return Transient(f"{broker.host} refuses the connection: {reason}.", hint=hint, code="refused")

@@ -1,7 +1,10 @@
 """TLS contexts for connections that are ours: who is trusted, and sockets that are closed when they trust nobody."""
 
+import functools
 import ssl
 from pathlib import Path
+
+import httpx
 
 from agent.domain.errors import ConfigError
 
@@ -19,6 +22,12 @@ class ClosingSocket(ssl.SSLSocket):
 
     def check_peer(self) -> None:
         """What else must be true of the peer, before a byte is sent to it. ssl.SSLCertVerificationError where it is not."""
+
+
+@functools.cache
+def public_trust() -> ssl.SSLContext:
+    """The authorities that httpx comes with. One for all of its clients: to read them takes 40 ms and most of a megabyte each time."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:

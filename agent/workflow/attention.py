@@ -30,6 +30,7 @@ def to_be_asked(shop: Shop, printer: str, seen: PrinterObservation) -> bool:
 
 
 def _note(shop: Shop, printer: str, seen: PrinterObservation) -> None:
+    shop.last_seen[printer] = seen
     if seen.state is PrinterState.OFFLINE:
         shop.away.add(printer)
     else:

@@ -11,7 +11,7 @@ from agent.domain.order import Dossier, Order, State
 from agent.domain.printer import BedState
 from agent.domain.question import Question, Step
 from agent.ports.notifier import Notice, Urgency
-from agent.workflow import submission
+from agent.workflow import submission, watched
 from agent.workflow.shop import Shop
 from agent.workflow.steps import Go, Hold, Outcome, Wait
 
@@ -62,7 +62,8 @@ def _asked_about(order: Order, question: Question, shop: Shop) -> Job | None:
 
 def _person_says(to: JobState, bed: BedState | None) -> Callable[[Order, Job, Shop], None]:
     def said(order: Order, job: Job, shop: Shop) -> None:
-        shop.ledger.move_job(job, to, "told_by_person", {}, bed, shop.ledger.open_intent(order.id, Act.START, job.remote_name))
+        intent = shop.ledger.open_intent(order.id, Act.START, job.remote_name)
+        shop.ledger.move_job(job, to, "told_by_person", {}, bed, intent, takes=watched.used(order, job, to, shop))
 
     return said
 
@@ -113,4 +114,5 @@ async def _stop(order: Order, job: Job, shop: Shop) -> None:
             notice = Notice(event="print_not_cancelled", title=f"Stop {job.printer}", text=text, urgency=Urgency.ALARM, order_id=order.id)
             await shop.notifier.notify(notice)
     bed = None if untouched else BedState.UNKNOWN
-    shop.ledger.move_job(job, JobState.CANCELLED, "job_given_up", {}, bed, shop.ledger.open_intent(order.id, Act.START, job.remote_name))
+    intent, takes = shop.ledger.open_intent(order.id, Act.START, job.remote_name), watched.used(order, job, JobState.CANCELLED, shop)
+    shop.ledger.move_job(job, JobState.CANCELLED, "job_given_up", {}, bed, intent, takes=takes)

@@ -79,17 +79,17 @@ class Intake:
         ledger = self._shop.ledger
         if order.ended or any(event.kind == _CANCELLED for event in ledger.events(order.id)):
             return
-        text = f"{self._market.name} cancelled order {order.id}."
+        text, asks = f"{self._market.name} cancelled order {order.id}.", None
         if order.state in _BEFORE_PRINT:
             ledger.move(order, OrderMove(to=State.CANCELLED, event="cancelled", data={"by": self._market.name}))
         elif order.state is not State.ON_HOLD:
             choices = {"cancel": "stop the print if it runs, and end the order", "retry": "go on all the same"}
             hold = Hold(_CANCELLED, f"{text} It was begun already.", choices)
             held = ledger.move(order, hold.move(order))
-            ledger.ask(held, hold.question())
+            asks = ledger.ask(held, hold.question()).step
         ledger.record(order.id, _CANCELLED, {"state": order.state})
         await self._shop.notifier.notify(
-            Notice(event="order_cancelled", title="Order cancelled", text=text, urgency=Urgency.ALARM, order_id=order.id)
+            Notice(event="order_cancelled", title="Order cancelled", text=text, urgency=Urgency.ALARM, order_id=order.id, step=asks)
         )
 
     def away(self, error: AgentError) -> float:

@@ -70,11 +70,11 @@ class Obstacles:
     def _no_printer(self, patience_s: float) -> Obstacle | None:
         """None where at least one could take an order."""
         names: dict[str, list[str]] = {}
-        for name, printer in self._shop.printers.items():
-            why = self._why_not(name, printer.facts, patience_s)
+        for facts in self._shop.facts():
+            why = self._why_not(facts.name, facts, patience_s)
             if why is None:
                 return None
-            names.setdefault(why, []).append(name)
+            names.setdefault(why, []).append(facts.name)
         told = "; ".join(f"{_listed(those)}: {why}" for why, those in names.items())
         return Obstacle("no_printer", f"no printer can take an order ({told or 'none is configured'})")
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from agent.domain.decision import Answer, Decision, Quote
 from agent.domain.errors import Refused
-from agent.domain.intent import Act
+from agent.domain.intent import Act, Intent
 from agent.domain.offer import DeclineReason, OfferState
 from agent.domain.order import Dossier, Order, State
 from agent.domain.print_time import hours
@@ -40,12 +40,17 @@ async def offered(order: Order, shop: Shop) -> Outcome:
     if decision is None:
         return await _decide(order, shop)
     match decision.answer:
-        case Answer.ACCEPT:
+        case Answer.ACCEPT if not _left_to_a_person(order, shop):
             return await _accept(order, shop)
         case Answer.DECLINE:
             return await _decline(order, decision, shop)
-        case Answer.ASK:
+        case _:
             return await _ask(order, decision, shop, left_s)
+
+
+def _left_to_a_person(order: Order, shop: Shop) -> bool:
+    """They want to be asked about every offer for now; and an offer they were asked about stays theirs, whatever they want later."""
+    return shop.ask_first() or shop.ledger.question(order.id, Step.OFFER) is not None
 
 
 def _answerable_until(order: Order, shop: Shop) -> datetime:
@@ -77,8 +82,9 @@ async def _decide(order: Order, shop: Shop) -> Outcome:
 
 def _policy(order: Order, shop: Shop) -> Policy:
     """Where a person answers, the decision is their advice."""
-    by_person = shop.marketplace(order.marketplace).answered_by_person
-    return replace(shop.policy, mode=Mode.ASK) if by_person else shop.policy
+    by_person = shop.marketplace(order.marketplace).answered_by_person or shop.ask_first()
+    policy = replace(shop.policy, packagings=shop.packagings())
+    return replace(policy, mode=Mode.ASK) if by_person else policy
 
 
 def _situation(dossier: Dossier, shop: Shop) -> Situation:
@@ -104,24 +110,23 @@ async def _accept(order: Order, shop: Shop) -> Outcome:
     intent, fresh = shop.ledger.intent(order.id, Act.ACCEPT)
     if not fresh and intent.outcome is None:
         return await _read_back_accept(order, shop)
-    return await _send_accept(order, shop)
+    return await _send_accept(order, intent, shop)
 
 
 async def _read_back_accept(order: Order, shop: Shop) -> Outcome:
     """A lost answer is read back; only an offer that is still open, or ours, is answered again, under the same key."""
-    market = shop.marketplace(order.marketplace)
+    market, (intent, _) = shop.marketplace(order.marketplace), shop.ledger.intent(order.id, Act.ACCEPT)
     remote = await market.order_of(order.dossier.offer.offer_id)
     if remote is not None:
-        return _accepted(order, order.dossier.model_copy(update={"remote": remote}), shop)
+        return _accepted(order, intent, order.dossier.model_copy(update={"remote": remote}), shop)
     now = await market.offer(order.dossier.offer.offer_id)
     if now.state in (OfferState.OPEN, OfferState.ACCEPTED):  # accepted, and its order not found: the same key is answered the same
-        return await _send_accept(order, shop)
+        return await _send_accept(order, intent, shop)
     gone = State.EXPIRED if now.state is OfferState.EXPIRED else State.LOST
     return Go(gone, gone.value, {"offer": now.state})
 
 
-async def _send_accept(order: Order, shop: Shop) -> Outcome:
-    intent, _ = shop.ledger.intent(order.id, Act.ACCEPT)
+async def _send_accept(order: Order, intent: Intent, shop: Shop) -> Outcome:
     try:
         remote = await shop.marketplace(order.marketplace).accept(order.dossier.offer.offer_id, intent.key)
     except Refused as refused:
@@ -129,11 +134,10 @@ async def _send_accept(order: Order, shop: Shop) -> Outcome:
         if refused.code in _GONE:
             return Go(_GONE[refused.code], _GONE[refused.code].value, {"why": str(refused)})
         return Go(State.FAILED, "accept_refused", {"why": refused.told()})
-    return _accepted(order, order.dossier.model_copy(update={"remote": remote}), shop)
+    return _accepted(order, intent, order.dossier.model_copy(update={"remote": remote}), shop)
 
 
-def _accepted(order: Order, dossier: Dossier, shop: Shop) -> Outcome:
-    intent, _ = shop.ledger.intent(order.id, Act.ACCEPT)
+def _accepted(order: Order, intent: Intent, dossier: Dossier, shop: Shop) -> Outcome:
     assert dossier.remote is not None
     question = shop.ledger.question(order.id, Step.OFFER)
     said = {"order_id": dossier.remote.order_id, "payout": str(dossier.remote.payout)}
@@ -189,13 +193,18 @@ async def _put_question(order: Order, decision: Decision, shop: Shop) -> None:
         text += f" {market} takes your answer only, not the agent's: answer there, then say here what you answered."
     shop.ledger.ask(order, NewQuestion(step=Step.OFFER, text=text, choices=_THERE if there else _HERE))
     title = f"An offer waits for your answer at {market}" if there else "An offer waits for you"
-    await shop.notifier.notify(Notice(event="offer_asks", title=title, text=text, urgency=Urgency.ACT, order_id=order.id))
+    await shop.notifier.notify(
+        Notice(
+            event="offer_asks", title=title, text=text, urgency=Urgency.ACT, order_id=order.id, step=Step.OFFER, deadline=order.accept_by
+        )
+    )
 
 
 def _advised(decision: Decision) -> str:
     """For the person who answers."""
     answer = "decline" if decision.reason else "accept"
-    told = [f"Advice: {answer}", *filter(None, [decision.text]), *decision.advice, *_takes(decision), *_ready(decision)]
+    why = f" ({decision.text})" if decision.text else ""
+    told = [f"Advice: {answer}{why}", *decision.advice, *_takes(decision), *_ready(decision)]
     return " ".join(as_sentence(sentence) for sentence in told)
 
 

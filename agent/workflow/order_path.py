@@ -5,6 +5,7 @@ It answers Go (the order moves on), Wait (nothing to do yet) or Hold (a person m
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from agent.domain.errors import Refused
 from agent.domain.job import JobState
@@ -13,11 +14,12 @@ from agent.domain.offer import ProblemCode
 from agent.domain.order import Dossier, Order, State
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
-from agent.workflow import labelling, making, planned, plates, quoting, submission, times
+from agent.workflow import labelling, making, planned, plates, promises, quoting, reprint, stock, submission, times
 from agent.workflow.advice import advice, unpackable
 from agent.workflow.hold import answered_hold
 from agent.workflow.offering import offered
-from agent.workflow.packaging import packaging_of
+from agent.workflow.packaging import packaging_of, packaging_told
+from agent.workflow.reminding import remind
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, RETRY, Go, Hold, Outcome, Wait
 
@@ -123,6 +125,8 @@ async def printed(order: Order, shop: Shop) -> Outcome:
     if not add_ons:
         return Go(State.PHOTOS, "nothing_to_post_process")
     text = "Post-processing that was ordered: " + ", ".join(add_on.title for add_on in add_ons) + "."
+    if again := reprint.printed_again(order, shop):
+        text = f"{text} Of what was printed again: {again}."
     question = NewQuestion(step=Step.POST_PROCESSING, text=text, choices={"done": "all of it is done"})
     return await _hands(order, question, "Post-processing", State.PHOTOS, "post_processed", shop)
 
@@ -131,13 +135,12 @@ async def _hands(order: Order, question: NewQuestion, title: str, then: State, e
     """Ask for the hands' next step once, wait at no cost, go on with the answer."""
     found = shop.ledger.question(order.id, question.step)
     if found is None:
-        shop.ledger.ask(order, question)
-        await shop.notifier.notify(
-            Notice(event=f"waits_for_{question.step}", title=title, text=question.text, urgency=Urgency.ACT, order_id=order.id)
-        )
-        return Wait(None)
+        found = shop.ledger.ask(order, question)
+        notice = Notice(event=f"waits_for_{question.step}", title=title, text=question.text, urgency=Urgency.ACT, order_id=order.id)
+        deadline = promises.ship_by(order.dossier)
+        await shop.notifier.notify(notice.model_copy(update={"step": question.step, "deadline": deadline}))
     if found.answered_at is None:
-        return Wait(None)
+        return Wait(await remind(order, found, shop))
     return Go(then, event, {"by": found.answered_by, **found.answer}, settles=found)
 
 
@@ -145,9 +148,14 @@ async def _hands(order: Order, question: NewQuestion, title: str, then: State, e
 
 
 async def photos(order: Order, shop: Shop) -> Outcome:
-    """Leaves when a person took photos and agreed to what the marketplace demands. The agent never agrees."""
+    """Leaves when a person took photos and agreed to what the marketplace demands. The agent never agrees.
+
+    Back to printing with the pieces that a person would not agree to.
+    """
     question = submission.photo_question(order)
     found = shop.ledger.question(order.id, Step.PHOTOS)
+    if found is not None and (rejection := reprint.rejection_in(found)) is not None:
+        return await reprint.again(order, rejection, found, shop)
     outcome = await _hands(order, question, "Ready for photos", State.SUBMITTED, "photos_taken", shop)
     if isinstance(outcome, Go) and found is not None:
         return Go(outcome.to, outcome.event, outcome.data, submission.with_photos(order.dossier, found), found)
@@ -186,11 +194,22 @@ async def label(order: Order, shop: Shop) -> Outcome:
 
 
 async def packing(order: Order, shop: Shop) -> Outcome:
-    """Leaves when a person packed the parcel."""
+    """Leaves when a person packed the parcel. What it went into, as they say, is taken from the stock with the move, so once."""
     what = ", ".join(f"{item.quantity} × {order.dossier.offer.file(item.file_id).name}" for item in order.dossier.offer.items)
-    into = f" into {packaging}" if (packaging := packaging_of(order.dossier, shop.policy.packagings)) else ""
-    question = NewQuestion(step=Step.PACKED, text=f"Pack {what}{into}.", choices={"packed": "the parcel is closed and labelled"})
-    return await _hands(order, question, "Pack the parcel", State.DROP_OFF, "packed", shop)
+    packagings = shop.packagings()
+    packaging = packaging_of(order.dossier, packagings)
+    question = NewQuestion(
+        step=Step.PACKED,
+        text=f"Pack {what}{packaging_told(packaging, packagings)}.",
+        choices={"packed": "the parcel is closed and labelled"},
+        data={"packaging": packaging, "packagings": [each.name for each in packagings]},
+    )
+    outcome = await _hands(order, question, "Pack the parcel", State.DROP_OFF, "packed", shop)
+    if isinstance(outcome, Go) and outcome.settles is not None:
+        meant = outcome.settles.data.get("packaging", packaging)
+        used = str(outcome.settles.answer.get("packaging", meant))
+        return replace(outcome, data={**outcome.data, "packaging": used}, takes=stock.packed_in(used))
+    return outcome
 
 
 # --- 11 drop-off --------------------------------------------------------------------------------------------
@@ -208,13 +227,15 @@ async def drop_off(order: Order, shop: Shop) -> Outcome:
 
 
 async def delivered(order: Order, shop: Shop) -> Outcome:
-    """Leaves when the marketplace knows."""
+    """Leaves when the marketplace knows. What the order brought is booked with the move, so once."""
     remote = await submission.mark_delivered(order, shop)
+    booking = stock.brought(order, remote, shop.prices, shop.ledger)
     return Go(
         State.CLOSED,
         "delivered",
-        {"remote": remote.state, "payout": str(remote.payout)},
+        {"remote": remote.state, "payout": str(remote.payout), "booked": booking.model_dump(mode="json")},
         order.dossier.model_copy(update={"remote": remote}),
+        books=booking,
     )
 
 

@@ -65,6 +65,14 @@ def packaging_of(dossier: Dossier, packagings: Sequence[Packaging]) -> str:
     return find_packaging(dossier.offer.items, dossier.meshes, packagings, {}).name
 
 
+def packaging_told(name: str, packagings: Sequence[Packaging]) -> str:
+    """What is behind "Pack 1 × hook.stl" in the task: which, and where the count says so, that there is none."""
+    if not name:
+        return ""
+    none_left = any(packaging.name == name and packaging.stock == 0 for packaging in packagings)
+    return f" into {name}{' (none is left, by the count: say which you took)' if none_left else ''}"
+
+
 def _smallest(kinds: Sequence[Kind], packagings: Sequence[Packaging], spoken_for: Mapping[str, int]) -> tuple[str, _Tried]:
     """The search has its time for all of them together."""
     tried, looks = _Tried(), LOOKS // max(1, len(packagings))

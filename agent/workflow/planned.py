@@ -40,13 +40,17 @@ def forecast(shop: Shop, offered: Sequence[Batch]) -> Forecast:
 
     Two offers must not both count on the same free printer: between this and the commit of the decision nothing may be awaited.
     """
-    here = scene(shop)
+    return forecast_in(scene(shop), offered)
+
+
+def forecast_in(here: Scene, offered: Sequence[Batch]) -> Forecast:
+    """As `forecast`, of things as they stand there."""
     ids = {batch.order_id for batch in offered}
     promised, stations = here.batches(but=ids), here.stations()
     after = plan([*promised, *offered], stations, here.schedule, here.now)
     mine = [one for one in after.assignments if one.order_id in ids]
     reasons = [broken.why for broken in after.broken if broken.order_id in ids]
-    if after.broken:
+    if any(broken.order_id not in ids for broken in after.broken):
         before = plan(promised, stations, here.schedule, here.now)
         reasons += _newly_broken(before, after, ids)
     away = sorted({one.printer for one in mine} & here.away)

@@ -33,13 +33,19 @@ def claim_next(order: Order, shop: Shop) -> bool:
 
 def _with_claims(order: Order, jobs: Sequence[Job], shop: Shop) -> Sequence[Job]:
     """The order's jobs, with those that were claimed for its waiting plates."""
-    waiting = _waiting(order, jobs)
+    waiting = [plate for plate in _waiting(order, jobs) if not _every_printer_works(plate, shop)]
     if not waiting:
         return jobs
     plan = order_of_work(shop)
     for plate in waiting:
         _claim_or_ask(order, plate, plan, shop)
     return shop.ledger.jobs(order.id)
+
+
+def _every_printer_works(plate: SlicedPlate, shop: Shop) -> bool:
+    """Then there is nothing to claim and no bed to ask for, and no plan need be made to find that out. The end of a job wakes the order."""
+    able = {facts.name for facts in able_printers(plate, shop.facts())}
+    return bool(able) and able <= {job.printer for job in shop.ledger.active_jobs()}
 
 
 def turn(order: Order, shop: Shop) -> Wait:

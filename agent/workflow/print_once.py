@@ -238,7 +238,8 @@ async def _ended(case: _Case, seen: PrinterObservation, intent: Intent | None = 
     took = watched.ended_well(case.order, case.job, case.shop) if to is JobState.FINISHED else None
     data: dict[str, Any] = {"why": seen.reason} if seen.reason else {}
     data |= {"planned_s": took.planned_s, "took_s": took.took_s} if took else {}
-    case.shop.ledger.move_job(case.job, to, f"print_{to}", data, BedState.OCCUPIED, intent, took)
+    takes = watched.used(case.order, case.job, to, case.shop, took)
+    case.shop.ledger.move_job(case.job, to, f"print_{to}", data, BedState.OCCUPIED, intent, took, takes)
     await take_picture(case.job, str(seen.state), case.shop)
     return Moved()
 
@@ -273,10 +274,9 @@ async def _harvest(case: _Case) -> Outcome | Moved:
             return Wait(shop.pace.cooling_s)
         text = f"{job.printer} has finished plate {job.plate} of order {case.order.id}. Take the part off and say that the bed is clear."
         title, picture = f"{job.printer} is done", await picture_of_end(job, shop)
-        await shop.notifier.notify(
-            Notice(event="print_finished", title=title, text=text, urgency=Urgency.ACT, order_id=case.order.id, picture=picture)
-        )
-        return _ask_for_bed(case, text)
+        _ask_for_bed(case, text)
+        notice = Notice(event="print_finished", title=title, text=text, urgency=Urgency.ACT, order_id=case.order.id, picture=picture)
+        await shop.notifier.notify(notice.model_copy(update={"printer": job.printer, "step": Step.BED}))
     return Wait(None)
 
 

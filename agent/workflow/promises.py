@@ -138,19 +138,21 @@ class Scene:
         known = self._need(row).plates.get(job.plate) if row else None
         spool, grams = None, 0.0
         if known is not None and (loaded := facts.loaded(known[0].material, known[0].color)) is not None:
-            spool, grams = facts.materials.index(loaded), known[1].filament_g
+            spool = facts.materials.index(loaded)
+            grams = 0.0 if job.state is JobState.FINISHED else known[1].filament_g  # then it was taken from what is left
         seconds = known[1].print_seconds if known else 0
+        since = self._since(job, bed)
         return Station(
             facts,
-            self.now if job.state is JobState.FINISHED else max(self.now, self._begun(job, bed) + timedelta(seconds=seconds)),
+            since if job.state is JobState.FINISHED else max(self.now, since + timedelta(seconds=seconds)),
             facts.clears_its_own_bed or (job.state is JobState.FINISHED and free),
             reserved_g={} if spool is None else {spool: grams},
             spool=spool,
             away=away,
         )
 
-    def _begun(self, job: Job, bed: Bed | None) -> datetime:
-        """A start takes the bed in the same transaction, under the job's name."""
+    def _since(self, job: Job, bed: Bed | None) -> datetime:
+        """When it was begun, or when it ended: either takes the bed in the same transaction, under the job's name."""
         if job.state in _NOT_BEGUN or bed is None or bed.said_by != job.remote_name:
             return self.now
         return bed.since

@@ -126,8 +126,12 @@ class Reconciler:
                 resume_state=outcome.resume,
                 settles_question=outcome.settles.id if outcome.settles else None,
                 settles_intent=outcome.closes.id if outcome.closes else None,
+                takes=outcome.takes,
+                books=outcome.books,
             ),
         )
+        if outcome.takes is not None:
+            self._shop.counts.forget()
         log.info(outcome.event, state=moved.state, **_briefly(outcome.data))
         return moved
 

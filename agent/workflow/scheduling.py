@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from agent.domain.attended import Attended
 from agent.domain.print_time import hours
 from agent.domain.printer import PrinterFacts
 from agent.domain.schedule import Alternative, Assignment, Batch, BrokenPromise, Plan, PlateNeed
 from agent.domain.values import Color
-from agent.workflow.attended import Attended, Calendar
+from agent.workflow.attended import Calendar
 
 _CHANGE_IS_WORTH_S = 3600.0
 """A plate waits up to this long for a printer that has its spool in use already, rather than have another one change."""
@@ -41,7 +42,8 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Station:
-    """A printer as it stands. `free_from`: when what it prints now ends. `bed_free` False: then a person has to clear its bed first."""
+    """A printer as it stands. `free_from`: when what it prints now ends, or has ended. `bed_free` False: a person has to clear its bed,
+    and is reckoned with from then on."""
 
     facts: PrinterFacts
     free_from: datetime
@@ -60,7 +62,7 @@ def plan(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedu
     best = _planned(queue, stations, schedule, now)
     first = _late_ones(best)
     for _ in range(_REARRANGED if first else 0):
-        other = _planned([*_only(queue, first), *_only(queue, first, inside=False)], stations, schedule, now)
+        other = _planned([*_only(queue, first), *_only(queue, first, inside=False)], stations, schedule, now, len(best.broken))
         if len(other.broken) < len(best.broken):
             best = other
         helped = first - _late_ones(other)
@@ -84,11 +86,16 @@ def _urgency(batch: Batch) -> tuple[float, str, str, str]:
     return batch.finish_by.timestamp(), batch.material.casefold(), batch.color.hex or "", batch.color.name.casefold()
 
 
-def _planned(queue: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Plan:
+def _planned(
+    queue: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime, most_broken: float = float("inf")
+) -> Plan:
+    """Not to its end where it breaks `most_broken` promises or more: nobody would keep it."""
     floor = _Floor(stations, schedule, now)
     assignments: list[Assignment] = []
     broken: list[BrokenPromise] = []
     for batch in queue:
+        if len(broken) >= most_broken:
+            break
         choice = floor.best(batch)
         if choice is None:
             broken.append(BrokenPromise(order_id=batch.order_id, batch=batch.number, late_by_s=None, why=floor.why_not(batch)))
@@ -195,16 +202,21 @@ class _Floor:
         self._spools: dict[tuple[str, Color], dict[str, int]] = {}
 
     def _line(self, station: Station) -> _Line:
-        free = max(station.free_from.timestamp(), self._now)
+        free = station.free_from.timestamp()
         if station.away:
             free = max(free, self._now + BACK_AFTER_S)
         if not station.bed_free:
-            free = self._calendar.next_at(free) + self._schedule.clear_bed_s
+            cleared = self._cleared(free)
+            free = cleared if cleared >= self._now else self._cleared(self._now)  # who is late begins now
+        free = max(free, self._now)
         left = [
             None if spool.remaining_g is None else spool.remaining_g - station.reserved_g.get(n, 0.0)
             for n, spool in enumerate(station.facts.materials)
         ]
         return _Line(station, free, station.spool, left, [])
+
+    def _cleared(self, since: float) -> float:
+        return self._calendar.next_at(since) + self._schedule.clear_bed_s
 
     def best(self, batch: Batch) -> _Choice | None:
         """The alternative that is least late, then ready first; None where no alternative has a place for every plate."""

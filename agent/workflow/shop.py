@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from agent.domain.booking import Prices
 from agent.domain.errors import NeedsOperator
-from agent.domain.printer import PrinterFacts
+from agent.domain.fit import Packaging
+from agent.domain.printer import PrinterFacts, PrinterObservation
 from agent.ports.files import FileStore
 from agent.ports.labels import Labels
 from agent.ports.ledger import Ledger
@@ -19,6 +21,7 @@ from agent.workflow.acceptance import Policy
 from agent.workflow.poses import Orient
 from agent.workflow.promises import Memory
 from agent.workflow.scheduling import Schedule
+from agent.workflow.stock import Counts
 from agent.workflow.turns import Turns
 
 
@@ -94,6 +97,10 @@ class Shop:
     """Printer -> the print of somebody else that was seen there last: see beds.py."""
     heating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from counting the printers that warm up until one more is intended to."""
+    ask_first: Callable[[], bool] = lambda: False
+    """A person wants to be asked about every offer for now: see by_hand.py."""
+    last_seen: dict[str, PrinterObservation] = field(default_factory=dict)
+    """Printer -> the last look of the workflow, for whoever only watches: nobody asks a printer twice."""
     away: set[str] = field(default_factory=set)
     """Printers that could not be reached at the last look: work goes to others first."""
     seen: set[str] = field(default_factory=set)
@@ -102,6 +109,12 @@ class Shop:
     """None: a label is fetched, and a person does the rest."""
     watched: dict[str, Watched] = field(default_factory=dict)
     """By the job's remote name: see watched.py."""
+    progress: dict[str, float] = field(default_factory=dict)
+    """By the job's remote name: how far a print was seen to come."""
+    counts: Counts = field(default_factory=Counts)
+    prices: Prices = field(default_factory=Prices)
+    remind_before_s: float = 12 * 3600.0
+    """So long before a parcel has to be on its way a person is reminded of what it waits for."""
     memory: Memory = field(default_factory=Memory)
     """What the planner need not read again: see promises.py."""
     puzzled: dict[str, Puzzled] = field(default_factory=dict)
@@ -122,7 +135,12 @@ class Shop:
         return self.marketplaces[name]
 
     def facts(self) -> list[PrinterFacts]:
-        return [printer.facts for printer in self.printers.values()]
+        """With what is left on the spools."""
+        return self.counts.facts([printer.facts for printer in self.printers.values()], self.ledger)
+
+    def packagings(self) -> list[Packaging]:
+        """With how many of them are left."""
+        return self.counts.packagings(self.policy.packagings, self.ledger)
 
     def after(self, seconds: float) -> datetime:
         return self.now() + timedelta(seconds=seconds)

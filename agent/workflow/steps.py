@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.domain.booking import Booking
 from agent.domain.intent import Intent
 from agent.domain.order import Dossier, Order, State
 from agent.domain.question import NewQuestion, Question, Step
+from agent.domain.stock import Taking
 from agent.ports.ledger import OrderMove
 from agent.ports.notifier import Notice, Urgency
 
@@ -22,6 +24,10 @@ class Go:
     resume: State | None = None
     closes: Intent | None = None
     """The intent whose outcome this is, written in the same transaction."""
+    takes: Taking | None = None
+    """What was taken from the stock for it, counted in the same transaction."""
+    books: Booking | None = None
+    """What the order brought, likewise."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,15 @@ class Hold:
         return NewQuestion(step=Step.HOLD, text=self.text, choices=self.choices, data={"reason": self.reason, **self.data})
 
     def notice(self, order_id: str) -> Notice:
-        title = f"Order {order_id} needs you"
-        return Notice(event="on_hold", title=title, text=self.text, urgency=Urgency.ALARM, order_id=order_id, picture=self.picture)
+        return Notice(
+            event="on_hold",
+            title=f"Order {order_id} needs you",
+            text=self.text,
+            urgency=Urgency.ALARM,
+            order_id=order_id,
+            picture=self.picture,
+            step=Step.HOLD,
+        )
 
 
 Outcome = Go | Wait | Hold

@@ -71,6 +71,8 @@ class PrinterWatch:
         if paused and not self._paused and (job := self._job()) is not None:
             picture = await take_picture(job, "paused", self._shop)
             await self._tell_job("print_paused", f"{self._name} is paused", f"{seen.remote_name}: {seen.reason}", Urgency.ACT, picture)
+        if self._paused and seen.state is PrinterState.PRINTING:
+            await self._tell_job("print_goes_on", f"{self._name} prints on", f"{seen.remote_name} goes on.", Urgency.INFO)
         self._paused = paused
 
     async def _tell_job(self, event: str, title: str, text: str, urgency: Urgency, picture: str = "") -> None:
@@ -79,7 +81,7 @@ class PrinterWatch:
         if job is None:
             return
         self._shop.ledger.record(job.order_id, event, {"printer": self._name, "job": job.remote_name, "why": text})
-        notice = Notice(event=event, title=title, text=text, urgency=urgency, order_id=job.order_id, picture=picture)
+        notice = Notice(event=event, title=title, text=text, urgency=urgency, order_id=job.order_id, picture=picture, printer=self._name)
         await self._shop.notifier.notify(notice)
 
     def _job(self) -> Job | None:

@@ -5,11 +5,13 @@ Kept in memory only. An agent that was restarted meanwhile does not know what it
 
 from datetime import datetime, timedelta
 
-from agent.domain.job import Job
+from agent.domain.job import Job, JobState
 from agent.domain.order import Order
 from agent.domain.print_time import PrintTime
 from agent.domain.printer import PrinterObservation, PrinterState
+from agent.domain.stock import Taking
 from agent.workflow.shop import Shop, Watched
+from agent.workflow.stock import taken_by
 
 
 def begun(job: Job, at: datetime, shop: Shop) -> None:
@@ -19,6 +21,7 @@ def begun(job: Job, at: datetime, shop: Shop) -> None:
 
 
 def seen_busy(job: Job, seen: PrinterObservation, shop: Shop) -> None:
+    shop.progress[job.remote_name] = max(seen.progress, shop.progress.get(job.remote_name, 0.0))
     if seen.state is PrinterState.PAUSED:
         shop.watched.pop(job.remote_name, None)
     _look(job, shop)
@@ -33,6 +36,14 @@ def ended_well(order: Order, job: Job, shop: Shop) -> PrintTime | None:
         return None
     took = round((watch.last - watch.since).total_seconds())
     return PrintTime(printer=job.printer, profile=plate.profile, slicer=plate.slicer, planned_s=plate.print_seconds, took_s=took)
+
+
+def used(order: Order, job: Job, to: JobState, shop: Shop, took: PrintTime | None = None) -> Taking | None:
+    """What a print that goes to that state took from its spool, as far as it was seen to come."""
+    taking = taken_by(order, job, to, shop.printers, shop.progress.pop(job.remote_name, None), took)
+    if taking is not None:
+        shop.counts.forget()
+    return taking
 
 
 def _look(job: Job, shop: Shop) -> None:

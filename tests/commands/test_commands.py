@@ -1,7 +1,6 @@
 """The commands as a user calls them: real processes, their exit codes, and JSON that is one document on stdout and nothing else."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,12 +13,12 @@ import pytest
 from agent.domain.printer import BedState
 from agent.sandbox.models import bar, box, cube, open_cube, write_binary_stl
 from tests.rigs.agent_process import ROOT, AgentHome, wait_until
+from tests.rigs.nursery import ran
 from tests.workflow.workshop import make_offer
 
 
 def agent(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent", *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env={**os.environ, **environ}, cwd=ROOT)
+    return ran("agent", *(str(argument) for argument in arguments), cwd=ROOT, environ=environ)
 
 
 def answer(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:

@@ -190,7 +190,7 @@ def test_pictures_lie_in_the_folder_named_after_their_models(tmp_path: Path) -> 
     assert len(list(out.iterdir())) == 8, "nothing else is left there"
     for path in out.iterdir():
         with Image.open(io.BytesIO(path.read_bytes())) as picture:
-            assert picture.size == (480, 480) and picture.getextrema()[3] == (0, 255)
+            assert picture.size == (480, 480) and picture.convert("RGBA").getextrema()[3] == (0, 255)
 
 
 def test_a_picture_of_an_earlier_file_does_not_stay(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Example(Folder):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.secret("ledger", "postgresql+psycopg://agent@db/ledger").secret("mqtt", "pa55").secret("mk3s.key", "k3y")
-        self.secret("mail", "pa55")
+        self.secret("mail", "pa55").secret("ada", "ntfys://t0ken@ntfy.example/ada")
         self.secret("voron.key", "k3y").secret("p1s.code", "12345678").secret("notifications", "ntfys://t0ken@ntfy.example/printers")
         self.env(
             {
@@ -120,7 +120,7 @@ def test_every_option_is_described_and_shown(table: type[Section]) -> None:
     for name, field in table.model_fields.items():
         assert field.description, name
         assert field.description.endswith(".") or name == "kind", f"{name}: {field.description}"
-        assert re.search(rf"^#?{name} = |^\[\[{name}\]\]$", everything, re.MULTILINE), name
+        assert re.search(rf"^#?{name} = |^#?\[\[(\w+\.)?{name}\]\]$", everything, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

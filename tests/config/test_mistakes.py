@@ -14,7 +14,10 @@ from tests.config.folder import HOT, MARKETPLACE, VIRTUAL, Folder
 
 NAME = "a name of up to 64 letters, digits, '.', '_' and '-'"
 HOURS = 'hours such as "08:00-22:00"'
-SECTIONS = "one of agent, ledger, marketplaces, acceptance, online, schedule, slicing, printing, files, labels, web, mqtt, notifications"
+SECTIONS = (
+    "one of agent, ledger, marketplaces, acceptance, online, schedule, slicing, printing, files, labels, supplies, costs, web, mqtt, "
+    "notifications"
+)
 
 IN_CONFIG = {
     "unknown section": (
@@ -146,13 +149,13 @@ def test_a_mistake_in_the_agents_file_is_told(folder: Folder, name: str) -> None
 IN_PRINTER = {
     "unknown option": (
         VIRTUAL + "sped = 5\n",
-        ", line 4: sped: expected one of name, profile, slicer, bed_clearing, bed_cool_c, materials, kind, speed; "
+        ", line 4: sped: expected one of name, profile, slicer, bed_clearing, bed_cool_c, power_w, materials, kind, speed; "
         "found an unknown option — did you mean speed?",
     ),
     "the secret itself": (
         'name = "a"\nkind = "octoprint"\nurl = "http://a"\nprofile = "ender3"\napi_key = "5up3r"\n',
         ": api_key_env: expected api_key_file or api_key_env; found nothing",
-        ", line 5: api_key: expected one of name, profile, slicer, bed_clearing, bed_cool_c, materials, kind, url, api_key_file, "
+        ", line 5: api_key: expected one of name, profile, slicer, bed_clearing, bed_cool_c, power_w, materials, kind, url, api_key_file, "
         "api_key_env, snapshot_url; "
         "found an unknown option — did you mean api_key_file?",
     ),

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.config.schedule import ScheduleSettings
-from agent.workflow.attended import Attended
+from agent.domain.attended import Attended
 from agent.workflow.scheduling import Schedule
 
 

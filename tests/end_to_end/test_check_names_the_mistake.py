@@ -1,8 +1,6 @@
 """`check` against real servers: a wrong code, serial, authority or password is named as such, and never shown."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 from tests.rigs.agent_process import ROOT, AgentHome
 from tests.rigs.bambu_server import BambuServer, running_bambu
 from tests.rigs.klipper_server import KlipperServer, running_klipper
+from tests.rigs.nursery import ran
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.xdist_group("check")]
 
@@ -29,8 +28,7 @@ def klipper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KlipperServer]
 
 def checked(home: AgentHome) -> tuple[str, str]:
     """What `check` says of the printer: its level, and its text with the way out. The home's secrets are in none of its output."""
-    command = [sys.executable, "-m", "agent", "check", "--config", str(home.config), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    done = ran("agent", "check", "--config", str(home.config), "--json", cwd=ROOT)
     for secret in (home.folder / "secrets").iterdir():
         assert secret.read_text() not in done.stdout + done.stderr
     (finding,) = [finding for finding in json.loads(done.stdout)["findings"] if finding["subject"] == "printer machine"]

@@ -1,8 +1,6 @@
 """Printers that begin to lie while they print: each is told once and asked about, nothing is started twice, all others go on."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,6 +20,7 @@ from tests.printers.wire import KEY, silent
 from tests.rigs.agent_process import ROOT, AgentHome, Desk, wait_until
 from tests.rigs.bambu_server import BambuServer, running_bambu
 from tests.rigs.mosquitto import running_mosquitto
+from tests.rigs.nursery import ran
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("lying printers")]
 COLORS = {"octo": ("red", "#cc0000"), "staller": ("white", "#ffffff"), "voron": ("green", "#00aa00"), "p1s": ("blue", "#0000cc")}
@@ -102,8 +101,8 @@ def holds(desk: Desk) -> dict[str, Question]:
 
 
 def shown(home: AgentHome) -> dict[str, dict[str, Any]]:
-    command = [sys.executable, "-m", AGENT, "printers", "--config", str(home.config), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    done = ran(AGENT, "printers", "--config", str(home.config), "--json", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     return {row["name"]: row for row in json.loads(done.stdout)["printers"]}
 
 

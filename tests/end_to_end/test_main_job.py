@@ -46,7 +46,7 @@ def test_an_order_goes_from_the_marketplace_to_delivered(
 ) -> None:
     before = len(octoprint.starts())
     offer_id = market.add_offer({"files": [{"path": str(model)}], "items": [{"infill_percent": 35, "quantity": 2}]})
-    with home.running(), home.desk() as desk:
+    with home.running(fresh=True), home.desk() as desk:
         (order,) = wait_until(desk.ledger.orders, "the offer is seen")
         wait_until(lambda: (desk.person.act({Step.BED}), desk.states() == ["photos"])[1], "ready for photos", 120)
         starts = octoprint.starts()[before:]

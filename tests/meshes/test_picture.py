@@ -32,8 +32,8 @@ def decoded(content: bytes) -> Picture:
     """(height, width, 4), as another program reads it."""
     with Image.open(io.BytesIO(content)) as image:
         image.load()
-        assert image.format == "PNG" and image.mode == "RGBA"
-        return np.asarray(image).astype(np.int16)
+        assert image.format == "PNG" and image.mode == "P"
+        return np.asarray(image.convert("RGBA")).astype(np.int16)
 
 
 def picture(mesh: Sequence[models.Triangle], view: View = "top", size: int = SIZE) -> Picture:

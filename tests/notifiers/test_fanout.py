@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from agent.domain.errors import ConfigError, NeedsOperator, Transient
 from agent.notifiers.apprise import AppriseChannel
-from agent.notifiers.fanout import FanOut, channel_for, notifier_for
+from agent.notifiers.fanout import FanOut, channel_for
 from agent.notifiers.log import LogChannel
 from agent.notifiers.ntfy import NtfyChannel
 from agent.notifiers.picture import Picture
@@ -123,7 +123,9 @@ async def test_the_third_failure_is_told_once_and_the_next_notice_goes() -> None
         await notifier.notify(notice(2))
         await notifier.aclose()
     assert channel.sent == ["notice 2"]
-    assert [(line["event"], line["title"], line["error"]) for line in told] == [("notify_failed", "notice 1", "away — is it up?")]
+    failed, works = told
+    assert (failed["event"], failed["title"], failed["error"]) == ("notify_failed", "notice 1", "away — is it up?")
+    assert works["event"] == "notify_works_again"
 
 
 async def test_what_fails_for_good_is_not_tried_again() -> None:
@@ -217,7 +219,34 @@ async def test_an_address_names_its_channel() -> None:
     assert isinstance(channel_for("ntfy://ntfy.sh/garage"), NtfyChannel)
     assert isinstance(channel_for("json://localhost/x"), AppriseChannel)
     with pytest.raises(ConfigError):
-        notifier_for(["no address"], Path)
-    notifier = notifier_for(["ntfy://ntfy.sh/garage"], Path)
-    assert len(notifier._lanes) == 2  # the log is always there
-    await notifier.aclose()
+        channel_for("no address")
+
+
+async def test_a_message_is_told_to_have_arrived_once_one_address_took_it_and_failed_once_none_did() -> None:
+    told: list[bool] = []
+    good, bad = Channel("good"), Channel("bad", NeedsOperator("no token"), NeedsOperator("no token"))
+    for channels in ([bad, good], [bad]):
+        person = fanout(*channels)
+        person.send(notice(), told.append)
+        await person.aclose()
+    assert told == [True, False]
+
+
+async def test_a_bug_in_a_channel_is_a_message_that_did_not_arrive() -> None:
+    told: list[bool] = []
+    person = fanout(Channel("channel", ZeroDivisionError("a bug")))
+    with capture_logs():
+        person.send(notice(), told.append)
+        await person.aclose()
+    assert told == [False]
+
+
+async def test_a_channel_that_fails_is_told_once_until_it_works() -> None:
+    channel = Channel("channel", *(Transient("away") for _ in range(9)))
+    notifier = fanout(channel)
+    with capture_logs() as told:
+        for number in range(4):
+            await notifier.notify(notice(number))
+        await notifier.aclose()
+    assert [(line["event"], line["channel"]) for line in told] == [("notify_failed", "channel"), ("notify_works_again", "channel")]
+    assert channel.sent == ["notice 3"]

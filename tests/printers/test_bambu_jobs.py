@@ -57,6 +57,10 @@ def test_from_beginning_to_end() -> None:
     assert printer.seen == PrinterObservation(state=PrinterState.PREPARING, remote_name=OURS), "the percent is the last job's"
     printer.says("RUNNING", mc_percent=20, mc_remaining_time=10)
     assert printer.seen == PrinterObservation(state=PrinterState.PRINTING, remote_name=OURS, progress=0.2, seconds_left=600)
+    printer.says("RUNNING", layer_num=0, total_layer_num=[])
+    assert (printer.seen.layer, printer.seen.layers) == (None, None)
+    printer.says("RUNNING", layer_num=5, total_layer_num="10")
+    assert (printer.seen.layer, printer.seen.layers) == (5, 10)
     assert printer.end_of(OURS) is None
     printer.says("FINISH", mc_percent=100)
     assert printer.seen == PrinterObservation(state=PrinterState.FINISHED, remote_name=OURS, progress=1.0)

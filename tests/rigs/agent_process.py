@@ -1,7 +1,6 @@
 """The real daemon as a process of its own, over a configuration as a user writes it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from agent.sandbox.person import Person
 from agent.wiring import file_store, ledger_url
 from tests.rigs.bambu_server import BambuServer
 from tests.rigs.klipper_server import KlipperServer
+from tests.rigs.nursery import Forked, forked
 
 ROOT = Path(__file__).parents[2]
 _BLACK = '[[materials]]\nmaterial = "PLA"\ncolor = { name = "black", hex = "#1a1a1a" }\n'
@@ -100,18 +100,21 @@ class AgentHome:
             yield Desk(ledger, Person(ledger, file_store(self.settings()), self.folder))
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator["AgentProcess"]:
-        agent = self.start(*arguments)
+    def running(self, *arguments: str, fresh: bool = False) -> Iterator["AgentProcess"]:
+        agent = self.start(*arguments, fresh=fresh)
         try:
             yield agent
         finally:
             agent.stop()
 
-    def start(self, *arguments: str, module: str = "agent", **environ: str) -> "AgentProcess":
-        command = [sys.executable, "-m", module, "run", "--config", str(self.config), *arguments]
+    def start(self, *arguments: str, module: str = "agent", fresh: bool = False) -> "AgentProcess":
+        """`fresh`: an interpreter of its own that imports all it needs, as a user's does; else it is forked off one that has done so."""
+        told = ("run", "--config", str(self.config), *arguments)
+        if not fresh:
+            return AgentProcess(forked(module, *told, out=self.log, cwd=ROOT), self)
         with self.log.open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **environ}, cwd=ROOT)
-        return AgentProcess(process, self)
+            command = [sys.executable, "-m", module, *told]
+            return AgentProcess(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT), self)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """What the daemons logged, as JSON; lines that are not (a warning of the interpreter) are left out."""
@@ -125,7 +128,7 @@ class AgentHome:
 class AgentProcess:
     """One life of the daemon."""
 
-    def __init__(self, process: subprocess.Popen[bytes], home: AgentHome) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, home: AgentHome) -> None:
         self.process = process
         self._home = home
 
@@ -165,10 +168,13 @@ class Desk:
 
 
 def wait_until(condition: Callable[[], Any], what: str, within_s: float = 60) -> Any:
-    """Poll another process's world until it is so; what the condition gave. AssertionError when the time is up."""
+    """Poll another process's world until it is so; what the condition gave. AssertionError when the time is up.
+
+    A question that costs something is asked less often: it would take the time of those it asks about.
+    """
     until = time.monotonic() + within_s
-    while time.monotonic() < until:
+    while (asked := time.monotonic()) < until:
         if found := condition():
             return found
-        time.sleep(0.02)
+        time.sleep(min(0.2, max(0.02, 5 * (time.monotonic() - asked))))
     raise AssertionError(f"not within {within_s:.0f} s: {what}")

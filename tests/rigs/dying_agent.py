@@ -8,11 +8,9 @@ over sooner is died in right then, before anybody hears of its end).
 
 It asks about a start after a little more than the time that a request may be on its way, not after half a minute.
 
-Each life is a process of its own, forked off one that has imported the agent already: hundreds of lives would spend half of their
-time with that.
+Each life is a process of its own, forked off one that has imported the agent already (tests/rigs/nursery.py).
 """
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -32,42 +30,33 @@ from agent.printers.moonraker.printer import MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
 from agent.workflow.shop import Pace
-
-_nursery = multiprocessing.get_context("forkserver")
-_nursery.set_forkserver_preload([__name__, "agent.daemon"])
+from tests.rigs.nursery import Forked, says_into
 
 
 def born(config: Path, log: Path, deaths: Path, *, dies_at: int = 0, dies_in: str = "") -> "Life":
     """`deaths`: the file in which it notes what it dies of. What it says goes into `log`."""
-    process = _nursery.Process(target=_live, args=(config, log, _Death(deaths, dies_at, dies_in)))
-    process.start()
-    return Life(process)
+    return Life(Forked(_live, config, log, _Death(deaths, dies_at, dies_in)))
 
 
 class Life:
-    """As much of subprocess.Popen as is needed, over what multiprocessing makes."""
-
-    def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
+    def __init__(self, process: Forked) -> None:
         self._process = process
 
     def alive(self) -> bool:
-        return self._process.is_alive()
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL: no time for anything."""
         self._process.kill()
-        self._process.join(10)
+        self._process.wait(10)
 
     @property
     def killed(self) -> bool:
-        return self._process.exitcode == -signal.SIGKILL
+        return self._process.poll() == -signal.SIGKILL
 
 
 def _live(config: Path, log: Path, death: "_Death") -> None:
-    with log.open("ab") as out, Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
-        for stream in (1, 2):
-            os.dup2(out.fileno(), stream)
+    says_into(log, log)
     death.prepare()
     sys.argv = ["intagly-agent", "run", "--config", str(config)]
     main()

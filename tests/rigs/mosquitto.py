@@ -54,6 +54,13 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
+    def add_user(self, name: str, password: str) -> None:
+        """One more, or another password for one there is. It starts anew with it."""
+        command = ["mosquitto_passwd", "-b", str(self._folder / "passwords"), name, password]
+        subprocess.run(command, check=True, capture_output=True)
+        self.stop()
+        self.start()
+
     def freeze(self) -> None:
         """It no longer answers; its connections stay."""
         assert self._process is not None

@@ -1,7 +1,8 @@
-"""A real HTTP server that publishes as ntfy does, as far as the agent uses it: JSON to the root, and a file to a topic.
+"""A real HTTP server that publishes as ntfy does, as far as the agent uses it: JSON to the root, a file to a topic, and its health.
 
-After ntfy's server/server.go (parsePublishParams, handleBodyAsAttachment), server/util.go (readParam) and server/errors.go: a parameter is
-a header with encoded words, a backslash before an n in a message is a line break, tags are separated by commas, all of them are trimmed.
+After ntfy's server/server.go (parsePublishParams, handleBodyAsAttachment), server/util.go (readParam), server/actions.go (parseActions) and
+server/errors.go: a parameter is a header with encoded words, a backslash before an n in a message is a line break, tags are separated by
+commas, all of them are trimmed; actions in a header are JSON where they begin with a bracket, and no more than three.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.header import decode_header
 from typing import Any, Self
 
@@ -32,6 +33,12 @@ class Message:
     priority: int
     tags: list[str]
     attachment: Attachment | None
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    click: str = ""
+
+    def action(self, label: str) -> dict[str, Any]:
+        (found,) = [action for action in self.actions if action["label"] == label]
+        return found
 
 
 class NtfyServer:
@@ -54,9 +61,14 @@ class NtfyServer:
         await writer.drain()
 
     def published(self, request: Received) -> bytes:
+        if (request.method, request.target) == ("GET", "/v1/health"):
+            return reply(200, b'{"healthy":true}')
         if request.target == "/":
             sent = json.loads(request.body)
-            self.messages.append(Message(sent["topic"], sent["title"], sent["message"].strip(), sent["priority"], sent["tags"], None))
+            actions = _checked(sent.get("actions", []))
+            text = sent["message"].strip()
+            click = sent.get("click", "")
+            self.messages.append(Message(sent["topic"], sent["title"], text, sent["priority"], sent["tags"], None, actions, click))
             return reply(200)
         if self.largest is None:
             return reply(400, b'{"code":40014,"http":400,"error":"invalid request: attachments not allowed"}')
@@ -97,7 +109,19 @@ def _with_attachment(request: Received) -> Message:
         priority=int(told["x-priority"]),
         tags=[tag.strip() for tag in told["x-tags"].split(",") if tag],
         attachment=Attachment(told["x-filename"], request.body),
+        actions=_checked(json.loads(told["x-actions"])) if told.get("x-actions", "").startswith("[") else [],
+        click=told.get("x-click", ""),
     )
+
+
+def _checked(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As parseActions does; what it refuses is a fault of the agent's."""
+    assert len(actions) <= 3
+    for action in actions:
+        assert action["action"] in ("view", "http")
+        assert action["label"]
+        assert action["url"]
+    return actions
 
 
 def parameters(headers: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.rigs.agent_process import ROOT, AgentHome, wait_until
+from tests.rigs.nursery import ran
 from tests.rigs.processes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("klipper command")]
@@ -62,8 +63,7 @@ def snippet(told: dict[str, object], folder: Path) -> str:
 
 
 def checked(home: AgentHome) -> tuple[str, str]:
-    arguments = [sys.executable, "-m", "agent", "check", "--config", str(home.config), "--json"]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    done = ran("agent", "check", "--config", str(home.config), "--json", cwd=ROOT)
     (finding,) = [finding for finding in json.loads(done.stdout)["findings"] if finding["subject"] == "printer voron"]
     return finding["level"], finding["text"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.domain.errors import AgentError, NeedsOperator, Transient
 from agent.wire import mqtt
-from agent.wire.mqtt import Broker, MqttLink
+from agent.wire.mqtt import Broker, MqttLink, Will
 from tests.rigs.mosquitto import Mosquitto, running_mosquitto
 
 
@@ -162,3 +162,72 @@ async def test_a_new_connection_can_be_asked_for_and_the_old_one_takes_nothing_m
 
 def test_a_password_is_never_shown() -> None:
     assert "secret" not in repr(Broker("host", 1883, "user", "secret"))
+
+
+@pytest.mark.parametrize("mqtt5", [False, True])
+async def test_what_is_retained_is_told_apart_from_what_comes_now(broker: Mosquitto, mqtt5: bool) -> None:
+    found: list[tuple[str, bytes]] = []
+    async with up(broker) as one:
+        await one.link.publish("shop/kept", b"old", retain=True)
+        await one.link.publish("shop/passing", b"gone")
+    peer = Peer(broker)
+    at = Broker("127.0.0.1", broker.port, broker.username, broker.password)
+    link = MqttLink(at, ["shop/#"], peer._message, on_retained=lambda topic, payload: found.append((topic, payload)), mqtt5=mqtt5)
+    async with link, up(broker) as other:
+        await link.wait_up(10)
+        await other.link.publish("shop/passing", b"now")
+        await peer.until(lambda: peer.heard)
+        await other.link.publish("shop/kept", b"new", retain=True)
+        await other.link.publish("shop/passing", b"last")
+        await peer.until(lambda: peer.heard[-1] == ("shop/passing", b"last"))
+    assert found[0] == ("shop/kept", b"old")
+    # That something is to be kept is said of what comes at once only by MQTT 5.
+    assert (("shop/kept", b"new") in found) == mqtt5
+    assert (("shop/kept", b"new") in peer.heard) != mqtt5
+
+
+async def test_with_mqtt_5_nothing_of_our_own_comes_back(broker: Mosquitto) -> None:
+    peer = Peer(broker)
+    at = Broker("127.0.0.1", broker.port, broker.username, broker.password)
+    async with MqttLink(at, ["shop/#"], peer._message, mqtt5=True) as link, up(broker) as other:
+        await link.wait_up(10)
+        await link.publish("shop/mine", b"1")
+        await other.link.publish("shop/theirs", b"2")
+        await peer.until(lambda: peer.heard)
+    assert peer.heard == [("shop/theirs", b"2")]
+
+
+@pytest.mark.parametrize("mqtt5", [False, True])
+async def test_a_last_will_is_read_after_a_cut_and_not_after_a_goodbye(broker: Mosquitto, mqtt5: bool) -> None:
+    at = Broker("127.0.0.1", broker.port, broker.username, broker.password)
+
+    async def with_will(topic: str, *, cut: bool) -> None:
+        async with MqttLink(at, [], lambda _topic, _payload: None, will=Will(topic, "offline"), mqtt5=mqtt5) as link:
+            await link.wait_up(10)
+            if cut:
+                link.renew()
+                await link.wait_up(10)
+
+    async with up(broker) as reader:
+        await with_will("shop/left", cut=False)
+        await with_will("shop/cut", cut=True)
+        await reader.until(lambda: reader.heard)
+    assert reader.heard == [("shop/cut", b"offline")]
+
+
+async def test_a_broker_that_does_not_speak_the_version_says_so() -> None:
+    """CONNACK with reason 132, as one does that knows only 3.1.1."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(bytes([0x20, 3, 0, 132, 0]))
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with MqttLink(Broker("127.0.0.1", port), [], lambda _topic, _payload: None, mqtt5=True) as link:
+            with pytest.raises(Transient) as refused:
+                await link.wait_up(3)
+    assert "version of MQTT" in refused.value.hint

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.workflow.attended import Attended, Calendar
+from agent.domain.attended import Attended
+from agent.workflow.attended import Calendar
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAY = Attended([(time(8), time(12)), (time(13), time(20))], frozenset({6}), BERLIN)

@@ -5,6 +5,7 @@ over the same ledger, the same printer and the same marketplace, which remember 
 real OctoPrint and SIGKILL are in tests/kill.
 """
 
+import functools
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +13,17 @@ from pathlib import Path
 import pytest
 
 from agent.domain.events import first_broken
+from agent.domain.fit import Packaging
 from agent.domain.order import State
 from agent.domain.printer import BedState, PrinterState
 from agent.domain.question import Step
+from agent.ledger import sql_ledger
+from agent.ledger.database import open_database
 from agent.ledger.files import DiskStore
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.answers import Answers
+from agent.workflow.acceptance import Policy
 from tests.workflow.workshop import Fate, Killed, Outside, Workshop, make_offer
 
 
@@ -29,6 +34,15 @@ def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with SqlLedger(sqlite_url(folder)) as desk:
         desk.set_bed("mk3s", BedState.FREE, "Ada")
     return folder / "ledger.sqlite3"
+
+
+BOXED = Policy(packagings=[Packaging(name="box", inner_mm=(100, 100, 100), stock=5)])
+
+
+@pytest.fixture(autouse=True)
+def one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all lives over the same file: each has connections of its own, and none the trouble of making its SQL anew."""
+    monkeypatch.setattr(sql_ledger, "open_database", functools.cache(open_database))
 
 
 class Person:
@@ -54,7 +68,9 @@ class Person:
 
 
 def new_outside(folder: Path, new_ledger: Path) -> Outside:
-    folder.mkdir(exist_ok=True)
+    """In place of the one before it there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     shutil.copy(new_ledger, folder)
     outside = Outside(folder)
     outside.market.add(make_offer())
@@ -66,7 +82,7 @@ async def live(outside: Outside, fate: Fate, *, ends_while_down: bool = False) -
     `ends_while_down`, at the latest when only the print is waited for, which then ends in its absence."""
     person = Person(outside)
     try:
-        with Workshop(outside, fate=fate) as shop, SqlLedger(sqlite_url(outside.folder)) as desk:
+        with Workshop(outside, fate=fate, policy=BOXED) as shop, SqlLedger(sqlite_url(outside.folder)) as desk:
             shop.receive()
             for _ in range(40):
                 await shop.settle(1)
@@ -89,12 +105,15 @@ def check(outside: Outside) -> None:
         assert order.state is State.CLOSED
         assert first_broken(desk.events(order.id)) is None
         assert desk.due(datetime.now(UTC), 10) == []
+        taken = [(taking.kind, taking.name, taking.amount) for taking in desk.takings(order.id)]
+        assert taken == [("spool", "mk3s: PLA black", 3.0), ("packaging", "box", 1.0)], "counted twice, or not at all"
+        assert [booked.order_id for booked in desk.bookings(order.created_at)] == [order.id]
     assert len(outside.printer.starts) == 1, "printed twice"
     assert sorted(act.split()[0] for act in outside.market.acts) == ["accept", "delivered", "photo", "start", "submit"]
 
 
 async def calls_of_a_life(tmp_path: Path, new_ledger: Path) -> int:
-    fate, outside = Fate(), new_outside(tmp_path / "undisturbed", new_ledger)
+    fate, outside = Fate(), new_outside(tmp_path / "shop", new_ledger)
     assert await live(outside, fate)
     check(outside)
     return fate.calls
@@ -107,7 +126,7 @@ async def test_killed_once_at_every_point_of_an_orders_life(tmp_path: Path, new_
     calls = await calls_of_a_life(tmp_path, new_ledger)
     assert calls >= 60, f"an order's life has only {calls} points"
     for dies_at in range(1, calls + 1):
-        outside = new_outside(tmp_path / str(dies_at), new_ledger)
+        outside = new_outside(tmp_path / "shop", new_ledger)
         if not await live(outside, Fate(dies_at), ends_while_down=ends_while_down):
             assert await live(outside, Fate())
         check(outside)
@@ -116,7 +135,7 @@ async def test_killed_once_at_every_point_of_an_orders_life(tmp_path: Path, new_
 @pytest.mark.parametrize("every", [7, 11, 13])
 async def test_killed_again_and_again_on_the_way(tmp_path: Path, new_ledger: Path, every: int) -> None:
     """A life of only a few calls still gets somewhere, because what was done is not done again."""
-    outside = new_outside(tmp_path, new_ledger)
+    outside = new_outside(tmp_path / "shop", new_ledger)
     for _life in range(100):
         if await live(outside, Fate(every)):
             break

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from agent.domain.attended import Attended
 from agent.domain.job import JobState
 from agent.domain.offer import Item, Supports
 from agent.domain.order import Order, State
@@ -22,7 +23,6 @@ from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
 from agent.workflow import planned
-from agent.workflow.attended import Attended
 from agent.workflow.promise_watch import PromiseWatch
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.scheduling import Schedule
@@ -137,6 +137,22 @@ async def test_what_prints_and_what_waits_stands_before_it(shop: Workshop, clock
     assert found.ready_at is not None
     # The first print began four minutes ago and takes ten; then a bed to clear, the second, another bed, the offer, and its bed.
     assert abs(found.ready_at - clock.now - timedelta(minutes=6 + 5 + 10 + 5 + 60 + 5)) < timedelta(seconds=5)
+
+
+async def test_a_bed_is_reckoned_to_be_cleared_from_the_end_of_its_print_on(shop: Workshop, clock: Clock) -> None:
+    """Else every promise behind it would slip with each second that nobody has come yet."""
+    free(shop)
+    await order(shop, "f1")
+    shop.outside.printer.finish()
+    shop.ledger.wake([State.PRINTING])
+    await shop.settle()
+    for minutes, ready in ((0, 5 + 60 + 5), (4, 1 + 60 + 5), (10, 5 + 60 + 5)):  # the last: who is late begins now
+        ended = clock.now
+        clock.now = ended + timedelta(minutes=minutes)
+        found = planned.forecast(shop.shop, offered(H))
+        clock.now, now = ended, clock.now
+        assert found.ready_at is not None
+        assert abs(found.ready_at - now - timedelta(minutes=ready)) < timedelta(seconds=5)
 
 
 async def test_a_promise_made_before_is_not_broken_for_an_offer(shop: Workshop, clock: Clock) -> None:

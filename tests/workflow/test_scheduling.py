@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.domain.attended import Attended
 from agent.domain.printer import LoadedMaterial, PrinterFacts
 from agent.domain.schedule import Alternative, Assignment, Batch, Plan, PlateNeed
 from agent.domain.values import Color
-from agent.workflow.attended import Attended, Calendar
+from agent.workflow.attended import Calendar
 from agent.workflow.scheduling import Schedule, Station, plan
 
 BERLIN = ZoneInfo("Europe/Berlin")

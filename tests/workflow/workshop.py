@@ -33,7 +33,7 @@ from agent.domain.printer import LoadedMaterial, PrinterFacts, PrinterObservatio
 from agent.domain.values import Color, Money
 from agent.ledger.database import utc_now
 from agent.ledger.files import DiskStore
-from agent.ledger.places import sqlite_url
+from agent.ledger.places import sqlite_file, sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.notifier import Notice
 from agent.ports.slicer import Progress, SliceWork
@@ -42,6 +42,7 @@ from agent.workflow.poses import Orient
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Pace, Shop
 from agent.workflow.turns import Turns
+from tests.rigs.empty_ledger import lay_empty_ledger
 
 MODEL = b"the customer's model"
 MODEL_SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -446,6 +447,8 @@ class Workshop:
         self.outside, self.fate = outside, fate or Fate()
         self.store = DiskStore(outside.folder / "files")
         self.store.open()
+        if not sqlite_file(outside.folder).exists():
+            lay_empty_ledger(outside.folder)
         self.ledger = MortalLedger(sqlite_url(outside.folder), Fate(), now)
         self.inbox = Inbox()
         self.slicer = FakeSlicer(self.store)

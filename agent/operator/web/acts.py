@@ -9,8 +9,11 @@ from agent.operator.web.looks import PrinterLooks
 CONTROLS = ("pause", "resume", "cancel")
 
 
-def answer(desk: Desk, by: str, question_id: int, choice: str) -> None:
-    """One of the choices of that very question. Stale, with who was first, where it was answered. Nobody agrees to a sentence this way."""
+def answer(desk: Desk, by: str, question_id: int, choice: str, used: str = "") -> None:
+    """One of the choices of that very question. Stale, with who was first, where it was answered. Nobody agrees to a sentence this way.
+
+    `used`: of a parcel that was packed, as `Answers.packed` has it.
+    """
     question = desk.ledger.question_by_id(question_id)
     if question is None:
         raise Refused(f"There is no question {question_id}.", hint="Look at what waits now.", code="no_such_question")
@@ -20,7 +23,11 @@ def answer(desk: Desk, by: str, question_id: int, choice: str) -> None:
     if question.step is Step.PHOTOS and not question.choices:
         hint = "A person does that, signed in on the page, or by `intagly-agent confirm photos`."
         raise Refused("This takes photos, and a person who agrees.", hint=hint, code="person_required")
-    Answers(desk.ledger, desk.store, by).choose(question.step, question.order_id, choice, asked=question_id)
+    answers = Answers(desk.ledger, desk.store, by)
+    if question.step is Step.PACKED and choice in ("", *question.choices):
+        answers.packed(question.order_id, used, asked=question_id)
+    else:
+        answers.choose(question.step, question.order_id, choice, asked=question_id)
     desk.wake()
 
 
@@ -32,6 +39,15 @@ def clear_bed(desk: Desk, by: str, printer: str, mark: str) -> None:
 
 
 async def control(desk: Desk, looks: PrinterLooks, by: str, printer: str, act: str, job_name: str) -> None:
+    """As `ask_printer`; the next who looks sees what came of it."""
+    try:
+        await ask_printer(desk, by, printer, act, job_name)
+    finally:
+        if printer in desk.printers:
+            looks.forget(printer)
+
+
+async def ask_printer(desk: Desk, by: str, printer: str, act: str, job_name: str) -> None:
     """Pause, resume or cancel that job of ours. What a person asked for stands in the order's history before it is done."""
     _known(desk, printer)
     if act not in CONTROLS:
@@ -51,7 +67,6 @@ async def control(desk: Desk, looks: PrinterLooks, by: str, printer: str, act: s
             case "cancel":
                 await machine.cancel(job_name)
     finally:
-        looks.forget(printer)
         desk.wake()
 
 

@@ -14,9 +14,10 @@ from agent.operator.web.problems import documented
 from agent.operator.web.tasks import Task, Told, what_waits
 from agent.operator.web.visitors import Visitors
 
-_ID = Path(max_length=64, examples=["o2ab3cd4e"])
+ID = Path(max_length=64, examples=["o2ab3cd4e"])
 _NAME = Path(max_length=64, examples=["mk3s"])
-_READING, _ACTING = documented(400, 401, 403, 422, 503), documented(400, 401, 403, 404, 409, 413, 422, 503)
+BEARER = Depends(HTTPBearer(auto_error=False, description="Made by `intagly-agent people token NAME --scope …`."))
+READING, ACTING = documented(400, 401, 403, 422, 503), documented(400, 401, 403, 404, 409, 413, 422, 503)
 
 
 class Tasks(Told):
@@ -42,9 +43,13 @@ class Said(BaseModel):
 
 
 class Answer(Said):
-    """`choice`: one of the question's; may be empty where there is only one."""
+    """`choice`: one of the question's; may be empty where there is only one.
+
+    `used`: of a parcel that was packed, the packaging it went into, as its task names them, or "other". Empty: the planned one.
+    """
 
     choice: str = Field(default="", max_length=100)
+    used: str = Field(default="", max_length=200)
 
 
 class BedIsClear(Said):
@@ -64,7 +69,7 @@ class Done(Told):
     done: bool = True
 
 
-class _Token:
+class TokenWith:
     """The dependency that asks for a token with this scope."""
 
     def __init__(self, visitors: Visitors, scope: Scope) -> None:
@@ -75,51 +80,50 @@ class _Token:
 
 
 def routes(desk: Desk, looks: PrinterLooks, visitors: Visitors) -> APIRouter:
-    bearer = Depends(HTTPBearer(auto_error=False, description="Made by `intagly-agent people token NAME --scope …`."))
-    router = APIRouter(prefix="/api/v1", dependencies=[bearer])
+    router = APIRouter(prefix="/api/v1", dependencies=[BEARER])
     _add_reading(router, desk, looks, visitors)
     _add_acting(router, desk, looks, visitors)
     return router
 
 
 def _add_reading(router: APIRouter, desk: Desk, looks: PrinterLooks, visitors: Visitors) -> None:
-    may_read = [Depends(_Token(visitors, Scope.READ))]
+    may_read = [Depends(TokenWith(visitors, Scope.READ))]
 
-    @router.get("/now", dependencies=may_read, responses=_READING, summary="What waits for hands, the most urgent first")
+    @router.get("/now", dependencies=may_read, responses=READING, summary="What waits for hands, the most urgent first")
     async def now() -> Tasks:
         return Tasks(tasks=what_waits(desk.ledger, await looks.now(), desk.now()))
 
-    @router.get("/orders", dependencies=may_read, responses=_READING, summary="The open orders, or the latest that have ended")
+    @router.get("/orders", dependencies=may_read, responses=READING, summary="The open orders, or the latest that have ended")
     async def orders(ended: bool = False) -> Orders:
         return Orders(orders=stories.orders(desk.ledger, ended=ended))
 
-    @router.get("/orders/{order_id}", dependencies=may_read, responses=_ACTING, summary="One order's whole story")
-    async def order(order_id: Annotated[str, _ID]) -> stories.OrderStory:
+    @router.get("/orders/{order_id}", dependencies=may_read, responses=ACTING, summary="One order's whole story")
+    async def order(order_id: Annotated[str, ID]) -> stories.OrderStory:
         return stories.story(desk.ledger, order_id)
 
-    @router.get("/offers", dependencies=may_read, responses=_READING, summary="Offers, with advice and the time left")
+    @router.get("/offers", dependencies=may_read, responses=READING, summary="Offers, with advice and the time left")
     async def offers() -> Offers:
         return Offers(offers=stories.offers(desk.ledger, desk.now()))
 
-    @router.get("/printers", dependencies=may_read, responses=_READING, summary="The printers as they were seen in the last seconds")
+    @router.get("/printers", dependencies=may_read, responses=READING, summary="The printers as they were seen in the last seconds")
     async def printers() -> Printers:
         return Printers(printers=stories.printers(desk, await looks.now()))
 
 
 def _add_acting(router: APIRouter, desk: Desk, looks: PrinterLooks, visitors: Visitors) -> None:
-    answers, controls = Depends(_Token(visitors, Scope.ANSWER)), Depends(_Token(visitors, Scope.CONTROL))
+    answers, controls = Depends(TokenWith(visitors, Scope.ANSWER)), Depends(TokenWith(visitors, Scope.CONTROL))
 
-    @router.post("/questions/{question_id}/answer", responses=_ACTING, summary="Answer a question with one of its choices")
+    @router.post("/questions/{question_id}/answer", responses=ACTING, summary="Answer a question with one of its choices")
     async def answer(question_id: Annotated[int, Path(ge=1, le=2**31 - 1)], said: Answer, token: Annotated[ApiToken, answers]) -> Done:
-        acts.answer(desk, signature(token), question_id, said.choice)
+        acts.answer(desk, signature(token), question_id, said.choice, said.used)
         return Done()
 
-    @router.post("/printers/{printer}/bed", responses=_ACTING, summary="Say that a bed is clear, as it was last shown")
+    @router.post("/printers/{printer}/bed", responses=ACTING, summary="Say that a bed is clear, as it was last shown")
     async def clear_bed(printer: Annotated[str, _NAME], said: BedIsClear, token: Annotated[ApiToken, answers]) -> Done:
         acts.clear_bed(desk, signature(token), printer, said.bed_mark)
         return Done()
 
-    @router.post("/printers/{printer}/control", responses=_ACTING, summary="Pause, resume or cancel a print of the agent")
+    @router.post("/printers/{printer}/control", responses=ACTING, summary="Pause, resume or cancel a print of the agent")
     async def control(printer: Annotated[str, _NAME], said: Control, token: Annotated[ApiToken, controls]) -> Done:
         await acts.control(desk, looks, signature(token), printer, said.act, said.job)
         return Done()

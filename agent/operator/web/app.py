@@ -7,11 +7,25 @@ from starlette.exceptions import HTTPException
 
 from agent import __version__
 from agent.domain.errors import AgentError, Refused
-from agent.operator.web import api, files, forms, pages, signing_in
+from agent.operator.photo_uploads import PhotoUploads
+from agent.operator.web import (
+    accounts,
+    api,
+    api_accounts,
+    buttons,
+    files,
+    forms,
+    pages,
+    parcels,
+    photographing,
+    rejections,
+    signing_in,
+    uploading,
+)
 from agent.operator.web.access import Access
 from agent.operator.web.desk import Desk
 from agent.operator.web.feed import Feed
-from agent.operator.web.guard import LARGEST_FORM, LARGEST_PHOTOS, Guard
+from agent.operator.web.guard import LARGEST_CHUNK, LARGEST_FORM, LARGEST_PHOTOS, Guard
 from agent.operator.web.looks import PrinterLooks
 from agent.operator.web.problems import as_json, for_scripts, problem_of
 from agent.operator.web.rendering import STATIC, Pages
@@ -39,11 +53,21 @@ def build(access: Access, desk: Desk, looks: PrinterLooks, feed: Feed) -> FastAP
         redirect_slashes=False,
     )
     visitors, shown = Visitors(access, desk), Pages(desk.name)
+    printing = parcels.LabelPrinting(desk)
     app.include_router(api.routes(desk, looks, visitors))
     app.include_router(signing_in.routes(access, desk, visitors, shown))
     app.include_router(pages.routes(desk, looks, feed, visitors, shown))
     app.include_router(forms.routes(desk, looks, visitors))
     app.include_router(files.routes(desk, visitors))
+    app.include_router(accounts.routes(desk, visitors, shown))
+    app.include_router(parcels.routes(desk, printing, visitors, shown))
+    app.include_router(api_accounts.routes(desk, printing, visitors))
+    photos = PhotoUploads(desk.ledger, desk.uploads, desk.store, desk.uploads_dir)
+    app.include_router(photographing.routes(visitors, photos, photographing.PhotoPage(desk, shown, photos), desk))
+    app.include_router(uploading.routes(desk, visitors, photos))
+    app.include_router(rejections.routes(desk, visitors, shown))
+    app.include_router(rejections.api_routes(desk, visitors))
+    app.include_router(buttons.routes(desk, looks))
     _add_static(app)
     _add_errors(app, visitors, shown)
     app.add_middleware(Guard, access=access, largest=_largest)
@@ -52,6 +76,10 @@ def build(access: Access, desk: Desk, looks: PrinterLooks, feed: Feed) -> FastAP
 
 def _largest(path: str) -> int:
     """Bytes of a request's body."""
+    if path == buttons.PATH:
+        return buttons.LARGEST
+    if path.startswith(uploading.PREFIX):
+        return LARGEST_CHUNK
     return LARGEST_PHOTOS if path.startswith("/orders/") and path.endswith("/photos") else LARGEST_FORM
 
 

@@ -14,6 +14,8 @@ from agent.operator.web.access import Access
 LARGEST_FORM = 64 * 1024
 LARGEST_PHOTOS = 150_000_000
 """Bytes of all photos of an order in one go."""
+LARGEST_CHUNK = 4 * 1024 * 1024
+"""Bytes of one request for a photo that is sent in pieces."""
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

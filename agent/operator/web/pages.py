@@ -5,15 +5,14 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from agent.domain.errors import Refused
 from agent.domain.person import hashed
-from agent.domain.question import Question, Step
 from agent.operator.web import stories
 from agent.operator.web.desk import Desk
 from agent.operator.web.feed import Feed
 from agent.operator.web.looks import PrinterLooks
+from agent.operator.web.parcels import label_story
 from agent.operator.web.rendering import Pages
-from agent.operator.web.tasks import task_of, what_waits
-from agent.operator.web.visitors import MOST_PHOTOS, Visitors
-from agent.ports.ledger import Ledger
+from agent.operator.web.tasks import what_waits
+from agent.operator.web.visitors import Visitors
 
 
 def routes(desk: Desk, looks: PrinterLooks, feed: Feed, visitors: Visitors, shown: Pages) -> APIRouter:
@@ -62,22 +61,6 @@ def _add_order(router: APIRouter, desk: Desk, feed: Feed, visitors: Visitors, sh
     @router.get("/orders/{order_id}")
     async def order(request: Request, order_id: str) -> HTMLResponse:
         visitor, now = visitors.visitor(request), desk.now()
-        return shown.render("order.html", visitor, mark=feed.mark(), story=stories.story(desk.ledger, order_id), now=now)
-
-    @router.get("/orders/{order_id}/photos")
-    async def photos(request: Request, order_id: str) -> HTMLResponse:
-        """Not live: what is half filled in stays."""
-        visitor = visitors.operator(request)
-        known = stories.order_of(desk.ledger, order_id)
-        task = task_of(photo_question(desk.ledger, order_id), known, {})
-        order = stories.story(desk.ledger, order_id).order
-        return shown.render("photos.html", visitor, task=task, order=order, most=MOST_PHOTOS)
-
-
-def photo_question(ledger: Ledger, order_id: str) -> Question:
-    """Refused where the order does not ask for photos now."""
-    asked = (question for question in ledger.open_questions() if question.step is Step.PHOTOS and question.order_id == order_id)
-    question = next(asked, None)
-    if question is None:
-        raise Refused("This order does not ask for photos now.", hint="Its page says what it waits for.", code="not_asked")
-    return question
+        mark, story = feed.mark(), stories.story(desk.ledger, order_id)
+        label = label_story(desk, stories.order_of(desk.ledger, order_id), story.events)
+        return shown.render("order.html", visitor, mark=mark, story=story, label=label, now=now)

@@ -22,6 +22,20 @@ _STATUS = {
     "no_such_file": 404,
     "no_such_printer": 404,
     "no_such_question": 404,
+    "no_such_button": 404,
+    "button_spent": 409,
+    "button_too_old": 410,
+    "no_such_upload": 404,
+    "wrong_offset": 409,
+    "key_taken": 409,
+    "wrong_tus_version": 412,
+    "too_large": 413,
+    "more_than_announced": 413,
+    "wrong_type": 415,
+    "bad_header": 400,
+    "bad_key": 400,
+    "too_many_photos": 429,
+    "too_much_on_the_way": 429,
     "not_asked": 409,
     "not_that_job": 409,
     "printing": 409,
@@ -73,7 +87,7 @@ def as_json(error: Exception) -> Response:
 
 
 def for_scripts(request: Request) -> bool:
-    return request.url.path.startswith("/api/")
+    return request.url.path.startswith(("/api/", "/uploads"))
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -70,6 +70,7 @@ class OfferStory(Told):
     payout: str
     seconds_left: int
     accept_by: datetime
+    customer_says: str
     why: str
     advice: list[str]
     question_id: int | None
@@ -235,6 +236,7 @@ def _offer(order: Order, ledger: Ledger, now: datetime) -> OfferStory:
         payout=str(order.dossier.offer.payout),
         seconds_left=max(0, round((order.accept_by - now).total_seconds())) if open_ else 0,
         accept_by=order.accept_by,
+        customer_says=order.dossier.offer.special_instructions,
         why=decision.text if decision is not None else "",
         advice=decision.advice if decision is not None else [],
         question_id=asked.id if asked is not None and waits else None,

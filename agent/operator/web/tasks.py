@@ -25,6 +25,8 @@ _TITLES = {
     Step.PACKED: "Pack {what}",
     Step.DROPPED_OFF: "Drop off {what}",
 }
+_HEEDED = frozenset({Step.OFFER, Step.POST_PROCESSING, Step.PHOTOS, Step.PACKED})
+"""Where what the customer wrote has to be known."""
 _STOPS_WORK = frozenset({Step.HOLD, Step.BED})
 _LAST_FIRST = [Step.DROPPED_OFF, Step.PACKED, Step.LABEL, Step.PHOTOS, Step.POST_PROCESSING]
 
@@ -46,7 +48,8 @@ class Task(Told):
     """One thing to do. `question_id` None: nothing is asked, a printer needs hands.
 
     `deadline`: when an offer ends, or a parcel has to be with the carrier. `picture`, `label`: sha256 of a file of the order.
-    `bed_mark`: goes back with the word that the bed is clear.
+    `bed_mark`: goes back with the word that the bed is clear. `packaging`: the planned one, of `packagings`. `carrier`: of a parcel that
+    is ready.
     """
 
     step: str
@@ -61,6 +64,10 @@ class Task(Told):
     picture: str = ""
     label: str = ""
     bed_mark: str | None = None
+    packaging: str = ""
+    packagings: list[str] = []
+    carrier: str = ""
+    customer_says: str = ""
     attestations: list[dict[str, str]] = []
 
 
@@ -88,6 +95,10 @@ def task_of(question: Question, order: Order | None, beds: Mapping[str, Bed]) ->
         picture=_picture(order),
         label=order.dossier.label_sha256 if order is not None and question.step in (Step.LABEL, Step.PACKED) else "",
         bed_mark=bed_mark(beds.get(question.printer)) if question.step is Step.BED else None,
+        packaging=question.data.get("packaging", ""),
+        packagings=question.data.get("packagings", []),
+        carrier=_carrier(order) if question.step is Step.DROPPED_OFF else "",
+        customer_says=order.dossier.offer.special_instructions if order is not None and question.step in _HEEDED else "",
         attestations=question.data.get("attestations", []),
     )
 
@@ -139,6 +150,12 @@ def _deadline(step: Step, order: Order | None) -> datetime | None:
 def _picture(order: Order | None) -> str:
     reports = order.dossier.meshes.values() if order is not None else ()
     return next((picture for report in reports if (picture := report.pictures.get("isometric", ""))), "")
+
+
+def _carrier(order: Order | None) -> str:
+    """Empty: the marketplace did not say."""
+    remote = order.dossier.remote if order is not None else None
+    return remote.shipping.carrier if remote is not None and remote.shipping is not None else ""
 
 
 def _urgency(task: Task, now: datetime) -> tuple[int, float, int, float]:

@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from agent.domain.errors import Refused
 from agent.domain.person import ApiToken, Role, Scope, Session, hashed
+from agent.domain.upload import MOST_PHOTOS
 from agent.operator.web.access import Access
 from agent.operator.web.desk import Desk
 
 COOKIE_AGE_S = 400 * 24 * 3600
 """The most browsers keep. How long a session holds is the ledger's to say."""
 MOST_FIELDS = 200
-MOST_PHOTOS = 30
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,13 @@ class Visitors:
                 hint = "Go back, load the page again, and send it once more. Nothing was done."
                 raise Refused("This form is not from a page you have open now.", hint=hint, code="form_expired")
             yield form
+
+    def require_page(self, request: Request, visitor: Visitor) -> None:
+        """For what a page's own script sends, with the form's token in a header. Refused as `form` is."""
+        self._require_own_origin(request)
+        if not _same(form_token(visitor.secret), request.headers.get("x-form", "")):
+            hint = "Load the page again: it goes on from there. Nothing was done."
+            raise Refused("This does not come from a page you have open now.", hint=hint, code="form_expired")
 
     def _require_own_origin(self, request: Request) -> None:
         origin = request.headers.get("origin")

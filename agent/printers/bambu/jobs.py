@@ -202,7 +202,15 @@ def _at_work(job: _Job, report: Report) -> PrinterObservation:
     state, reason = PrinterState.PRINTING, ""
     if report.state == "PAUSE":
         state, reason = PrinterState.PAUSED, _why_paused(job, report)
-    return PrinterObservation(state=state, remote_name=job.name, progress=report.progress, seconds_left=report.seconds_left, reason=reason)
+    return PrinterObservation(
+        state=state,
+        remote_name=job.name,
+        progress=report.progress,
+        seconds_left=report.seconds_left,
+        layer=report.layer,
+        layers=report.layers,
+        reason=reason,
+    )
 
 
 def _why_paused(job: _Job, report: Report) -> str:

@@ -13,9 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import IO
-from xml.sax.saxutils import quoteattr
 
 from agent.domain.errors import AgentError, NeedsOperator, Refused
 from agent.domain.values import one_line
@@ -189,9 +189,9 @@ def _slice_info(notes: GcodeNotes, model: str) -> str:
         "outside": "false",
         "support_used": "false",
     }
-    lines = "\n".join(f"    <metadata key={quoteattr(key)} value={quoteattr(value)}/>" for key, value in about.items())
+    lines = "\n".join(f'    <metadata key="{key}" value="{escape(value)}"/>' for key, value in about.items())
     kind, color = (one_line(part).replace('"', "")[:40] for part in (notes.filament.material, notes.filament.color_hex))
-    filament = f'<filament id="1" tray_info_idx="" type={quoteattr(kind)} color={quoteattr(color)}'
+    filament = f'<filament id="1" tray_info_idx="" type="{escape(kind)}" color="{escape(color)}"'
     used = f'used_m="{notes.metres:.2f}" used_g="{notes.grams:.2f}"/>'
     header = '  <header>\n    <header_item key="X-BBL-Client-Type" value="slicer"/>\n  </header>'
     return f"{_XML}\n<config>\n{header}\n  <plate>\n{lines}\n    {filament} {used}\n  </plate>\n</config>\n"

@@ -58,6 +58,12 @@ def number(value: object) -> float | None:
     return read if abs(read) < 2**53 else None
 
 
+def _count(value: object) -> int | None:
+    """Of things there is at least one of."""
+    read = number(value)
+    return int(read) if read is not None and read >= 1 else None
+
+
 def text(value: object) -> str:
     """One line of text, shortened; numbers as they are written."""
     return one_line(str(value)[:_LONGEST_NAME]) if isinstance(value, str | int) and not isinstance(value, bool) else ""
@@ -110,6 +116,14 @@ class Report:
     def seconds_left(self) -> int | None:
         minutes = number(self.said.get("mc_remaining_time"))
         return None if minutes is None or minutes < 0 else int(minutes * 60)
+
+    @property
+    def layer(self) -> int | None:
+        return _count(self.said.get("layer_num"))
+
+    @property
+    def layers(self) -> int | None:
+        return _count(self.said.get("total_layer_num"))
 
     @property
     def error(self) -> str:

@@ -18,6 +18,7 @@ from agent.domain.values import one_line
 from agent.printers.moonraker.access import MoonrakerAccess
 from agent.printers.moonraker.answers import InfoAnswer, UploadAnswer, read
 from agent.wire.jpeg import fetch_jpeg
+from agent.wire.tls import public_trust
 
 ANSWER_S = 10.0
 """For a whole question, from connecting to the last byte of the answer."""
@@ -53,7 +54,7 @@ class Web:
 
     async def __aenter__(self) -> Self:
         timeout = httpx.Timeout(ANSWER_S, connect=_CONNECT_S)
-        self._client = httpx.AsyncClient(verify=True if self._tls is None else self._tls, timeout=timeout, trust_env=False)
+        self._client = httpx.AsyncClient(verify=self._tls or public_trust(), timeout=timeout, trust_env=False)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

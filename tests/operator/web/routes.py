@@ -11,7 +11,7 @@ class _Nobody:
     """Routes are only listed: nothing of the desk is used."""
 
     name = "nobody"
-    ledger = people = store = None
+    ledger = people = store = uploads = uploads_dir = None
     printers: dict[str, Any] = {}
 
 

@@ -18,9 +18,11 @@ from agent.domain.person import Role, Scope, hashed, new_secret, shown_code
 from agent.ledger.places import sqlite_file, sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.web.access import Access
-from agent.operator.web.desk import Desk
+from agent.operator.web.desk import Backroom, Desk
 from agent.operator.web.pairing import new_pairing
 from agent.operator.web.server import WebPage
+from agent.workflow.planned import scene
+from agent.workflow.reprint import foreseen
 from tests.workflow.workshop import Outside, Workshop, make_offer
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -97,9 +99,11 @@ class Browser:
     async def photograph(
         self, order_id: str, photos: Sequence[bytes], agree: Sequence[str], status: int = 303, **typed: str
     ) -> httpx.Response:
+        """With what the page shows already."""
         form, data = button_on(await self.get(f"/orders/{order_id}/photos"), "Hand in")
         files = [("photo", (f"IMG_{n}.jpg", photo, "image/jpeg")) for n, photo in enumerate(photos)]
-        answer = await self.client.post(form.action, data={**data, "agree": list(agree), **typed}, files=files)
+        kept = [value for name, value in form.fields if name == "kept"]
+        answer = await self.client.post(form.action, data={**data, "kept": kept, "agree": list(agree), **typed}, files=files)
         assert answer.status_code == status, f"{answer.status_code} {answer.text[-1500:]}"
         return answer
 
@@ -120,8 +124,9 @@ def button_on(page: str, button: str) -> tuple[Form, dict[str, str]]:
 class Served:
     """A workshop and its page."""
 
-    def __init__(self, shop: Workshop, page: WebPage, stop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, shop: Workshop, desk: Desk, page: WebPage, stop: Callable[[], Awaitable[None]]) -> None:
         self.shop = shop
+        self.desk = desk
         self.stop = stop
         """Ends the page as the daemon does."""
         self.ledger = shop.ledger
@@ -175,7 +180,9 @@ def _empty_ledger() -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, access: Access | None = None, **workshop: Any) -> AsyncIterator[Served]:
+async def serving(
+    folder: Path, access: Access | None = None, back: Callable[[Workshop], Backroom] | None = None, **workshop: Any
+) -> AsyncIterator[Served]:
     sqlite_file(folder).write_bytes(_empty_ledger())
     with Workshop(Outside(folder), **workshop) as shop:
         desk = Desk(
@@ -187,10 +194,14 @@ async def serving(folder: Path, access: Access | None = None, **workshop: Any) -
             notifier=shop.inbox,
             now=shop.shop.now,
             wake=lambda: None,
+            back=back(shop) if back else Backroom(),
+            uploads=shop.ledger,
+            uploads_dir=folder / "photo-uploads",
+            foresee=lambda order, pieces: foreseen(order, pieces, scene(shop.shop)),
         )
         page = WebPage(access or Access("127.0.0.1", 0), desk)
         async with running(page) as stop:
-            served = Served(shop, page, stop)
+            served = Served(shop, desk, page, stop)
             try:
                 yield served
             finally:

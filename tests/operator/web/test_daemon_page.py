@@ -32,11 +32,12 @@ def _rss_mib(pid: int) -> float:
 
 @pytest.mark.slow
 def test_the_daemons_page_from_the_first_code_to_its_end(home: AgentHome, record_property: Tell) -> None:
+    home.add("[acceptance]\npackagings = { box-s = { inner_mm = [150, 100, 80], stock = 12 } }\n")
     authority = make_certificates(home.folder)
     listen = f"127.0.0.1:{free_port()}"
     options = {"listen": listen, "certificate_file": home.folder / "server.pem", "key_file": home.folder / "server.key"}
     arguments = [argument for name, value in options.items() for argument in ("--set", f"web.{name}={value}")]
-    with home.running(*arguments) as agent:
+    with home.running(*arguments, fresh=True) as agent:
         (told,) = wait_until(lambda: home.logged("nobody_has_signed_in_yet"), "the code is told")
         before = _rss_mib(agent.pid)
         trusting = ssl.create_default_context(cafile=authority)
@@ -48,6 +49,7 @@ def test_the_daemons_page_from_the_first_code_to_its_end(home: AgentHome, record
             assert [cookie.name for cookie in phone.cookies.jar] == ["__Host-intagly"]
             page = phone.get("/")
             assert "strict-transport-security" in page.headers
+            assert "12 left" in phone.get("/supplies").text
             mark = page.text.partition('data-mark="')[2].partition('"')[0]
             with phone.stream("GET", "/live", params={"mark": mark}) as stream:
                 lines = stream.iter_lines()
@@ -62,6 +64,7 @@ def test_the_daemons_page_from_the_first_code_to_its_end(home: AgentHome, record
     assert home.logged("page_not_served") == []
     with home.desk() as desk:
         assert desk.ledger.beds()["mk3s"].said_by == "Ada Example"
+        assert [(stock.name, stock.configured) for stock in desk.ledger.stock()] == [("box-s", 12)], "counted from when it was first read"
 
 
 def test_a_certificate_that_is_none_stops_the_start(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ async def test_pages_need_nothing_that_their_policy_forbids(served: Served) -> N
     order_id = served.offer(special_instructions=evil)
     await served.shop.settle()
     ada = await served.person()
-    for path in ("/", "/orders", f"/orders/{order_id}", "/offers", "/printers", "/people", "/sign-in"):
+    paths = ("/", "/orders", f"/orders/{order_id}", "/offers", "/printers", "/supplies", "/earnings", "/drop-off", "/people", "/sign-in")
+    for path in paths:
         for tag, attributes in tags_of(await ada.get(path)):
             assert tag != "style"
             assert not [name for name in attributes if name == "style" or name.startswith("on")], path
@@ -151,6 +152,7 @@ async def test_the_first_load_is_small(served: Served) -> None:
 async def test_every_page_but_signing_in_asks_who_is_there(served: Served) -> None:
     stranger, open_ = await served.browser(), set()
     filled = {"order_id": served.offer(), "sha256": "a" * 64, "name": "agent.css", "question_id": "1", "printer": "mk3s", "act": "pause"}
+    filled["upload_id"] = "x"
     for route in every_route():
         for method in route.methods - {"HEAD"}:
             answer = await stranger.client.request(method, route.path.format(**filled))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import subprocess
 import sys
 import time
@@ -12,7 +13,6 @@ import pytest
 
 from agent.domain.printer import BedState, PrinterState
 from agent.operator.web.access import Access
-from agent.operator.web.desk import Desk
 from agent.operator.web.server import WebPage
 from tests.operator.web.served import Browser, Served, serving
 
@@ -79,7 +79,7 @@ async def test_open_streams_do_not_hold_the_daemon_up(tmp_path: Path) -> None:
 
 async def test_a_taken_port_is_told_once_and_stops_nothing(served: Served) -> None:
     """The first page has the port; the second agent's orders go on, and its page comes when the port is free."""
-    desk = Desk("other", served.ledger, served.ledger, served.shop.store, {}, served.shop.inbox, served.shop.shop.now, lambda: None)
+    desk = dataclasses.replace(served.desk, name="other", printers={})
     port = int(served.url.rpartition(":")[2])
     page = WebPage(Access("127.0.0.1", port), desk)
     task = asyncio.create_task(page.run())

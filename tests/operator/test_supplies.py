@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.domain.errors import Refused, Transient
+from agent.operator.supplies import ask_for
 from agent.sandbox.marketplace.server import SandboxMarketplace
-from agent.workflow.supplies import ask_for
 from tests.marketplaces.deal import against, api_of
 from tests.rigs.http_stub import reply
 

@@ -28,8 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
-    # What is left of Playwright's greenlets goes now. Once it seemed to go while Python 3.11 parsed a file for pytest, which failed
-    # with "AST constructor recursion depth mismatch".
+    # What is left of Playwright's greenlets goes now. Where one goes while Python 3.11 parses a file, as pytest does to show a failure, the
+    # parser's count of its depth is off (SystemError, "AST constructor recursion depth mismatch", CPython's issue 106905).
     gc.collect()
 
 
@@ -79,8 +79,8 @@ def radio(shop: Shop) -> Iterator[Radio]:
 
 
 @pytest.fixture
-def far_phone(browser: Browser, shop: Shop, radio: Radio) -> Iterator[Phone]:
-    """Reaches the daemon by radio only. Signed in by a session of its own, which may end."""
+def far_phone(browser: Browser, shop: Shop, radio: Radio, signed_in: Path) -> Iterator[Phone]:  # noqa: ARG001 (see below)
+    """Reaches the daemon by radio only. Signed in by a session of its own, which may end; the first code is the first device's."""
     context = patient(browser.new_context(**PHONE))
     phone = Phone(context.new_page(), radio.url)
     phone.sign_in(shop.code())

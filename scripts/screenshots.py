@@ -58,9 +58,10 @@ def _look_around(phone: Phone, waits: str) -> None:
     _take(phone.page, "now-dark")
     phone.page.emulate_media(color_scheme="light")
     pages = [link.get_attribute("href") or "/" for link in phone.page.get_by_role("navigation").get_by_role("link").all()]
-    for path in [*pages[1:], f"/orders/{waits}", f"/orders/{waits}/photos"]:
+    order = f"/orders/{waits}"
+    for path in [*pages[1:], "/drop-off", order, f"{order}/photos", f"{order}/reject?pieces-1=1"]:
         phone.open(path)
-        _take(phone.page, {f"/orders/{waits}": "order"}.get(path, path.rpartition("/")[2]))
+        _take(phone.page, "order" if path == order else path.rpartition("/")[2].partition("?")[0])
 
 
 def _take(page: Page, name: str) -> None:

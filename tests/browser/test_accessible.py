@@ -39,7 +39,10 @@ _NOT_REACHED = "() => [...document.querySelectorAll('[data-reached=no]')].map((e
 
 @pytest.fixture(scope="module")
 def busy_shop(shop: Shop) -> Iterator[Shop]:
-    """Something to see on every page: a bed to clear, photos to take, an offer to answer, a print that goes on, an order that ended."""
+    """Something to see on every page: a bed to clear, photos to take, an offer to answer, a print that goes on, a parcel, an order that
+    ended."""
+    (parcel,) = shop.printed("vase.stl")
+    shop.lead_to_its_end(parcel, until=Step.DROPPED_OFF)
     waits, bed, ended = shop.printed("mug.stl", "plate.stl", "spoon.stl")
     shop.lead_to_its_end(ended)
     shop.lead_to_its_end(waits, until=Step.PHOTOS)
@@ -50,7 +53,7 @@ def busy_shop(shop: Shop) -> Iterator[Shop]:
     wait_until(lambda: "printing" in shop.desk.kinds(shop.order_of(printing)), "a print goes on")
     yield shop
     shop.market.withdraw_offer(asked_about)
-    for order_id in (waits, bed):
+    for order_id in (waits, bed, parcel):
         shop.lead_to_its_end(order_id)
 
 
@@ -60,11 +63,14 @@ def _opened(page: Page) -> None:
 
 def _shown(phone: Phone) -> Iterator[str]:
     """Every page, and those that no link leads to."""
+    photos = ""
     for path in every_page(phone.page, phone.url):
         _opened(phone.page)
+        photos = path if path.endswith("/photos") else photos
         yield path
-    phone.open("/orders/o-0")
-    yield "/orders/o-0"
+    for path in ("/drop-off", f"{photos.removesuffix('/photos')}/reject?pieces-1=1", "/orders/o-0"):
+        phone.open(path)
+        yield path
     phone.open("/people")
     phone.page.get_by_role("button", name="Make a code").click()
     expect(phone.page.get_by_role("img", name="QR code")).to_be_visible()
@@ -91,7 +97,7 @@ def test_axe_finds_nothing(phone: Phone, desk_screen: Phone) -> None:
     found += violations(phone.page)
     assert found == []
     assert {"/", "/orders", "/offers", "/printers", "/people"} <= set(seen), seen
-    assert any(path.endswith("/photos") for path in seen), seen
+    assert any(path.endswith("/photos") for path in seen) and any("/reject?" in path for path in seen), seen
 
 
 def test_a_thumb_hits_everything_and_nothing_runs_off_the_side(phone: Phone) -> None:

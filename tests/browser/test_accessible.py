@@ -58,7 +58,9 @@ def busy_shop(shop: Shop) -> Iterator[Shop]:
 
 
 def _opened(page: Page) -> None:
+    """All there is to see; what is hidden once photos are sent as they are taken, is hidden."""
     page.evaluate(_OPEN_ALL)
+    expect(page.get_by_role("button", name="Send the chosen photos")).to_be_hidden()
 
 
 def _shown(phone: Phone) -> Iterator[str]:

@@ -3,11 +3,11 @@
 import io
 
 from PIL import Image
-from playwright.sync_api import FilePayload, expect
+from playwright.sync_api import FilePayload, Route, expect
 
 from agent.domain.question import Step
 from tests.browser.chromium import PATIENCE_MS
-from tests.browser.phone import Phone
+from tests.browser.phone import Phone, photos
 from tests.browser.radio import Radio
 from tests.browser.shop import Shop
 
@@ -46,4 +46,17 @@ def test_a_photo_goes_on_where_it_was_cut(far_phone: Phone, shop: Shop, radio: R
     expect(later.photos_here).to_have_count(1, timeout=PATIENCE_MS)
     later.page.reload()
     expect(later.photos_here).to_have_count(1)
+    shop.lead_to_its_end(order_id)
+
+
+def test_a_photo_chosen_while_the_page_still_loads(phone: Phone, shop: Shop) -> None:
+    (order_id,) = shop.printed("bowl.stl")
+    shop.lead_to_its_end(order_id, until=Step.PHOTOS)
+    held: list[Route] = []
+    phone.page.route("**/static/photos.js*", lambda route: held.append(route))
+    with phone.page.expect_request("**/static/photos.js*"):
+        phone.page.goto(f"{phone.url}/orders/{order_id}/photos", wait_until="commit")
+    phone.take(photos(7))
+    held[0].continue_()
+    expect(phone.photos_here).to_have_count(2, timeout=PATIENCE_MS)
     shop.lead_to_its_end(order_id)

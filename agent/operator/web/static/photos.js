@@ -163,9 +163,11 @@ async function begin() {
     return; // a browser that keeps nothing: the form sends the photos
   }
   form.elements.keep.closest("p").hidden = true; // they are sent as they are taken
+  const take = (input) => taken(input).catch(() => undefined); // no room in the phone: the form still has them
   form.addEventListener("change", (event) => {
-    if (event.target.type === "file") taken(event.target).catch(() => undefined); // no room in the phone: the form still has them
+    if (event.target.type === "file") take(event.target);
   });
+  for (const input of form.querySelectorAll("input[type=file]")) if (input.files.length) take(input); // chosen while this was loading
   form.addEventListener("submit", (event) => {
     if (![...lines.values()].some((line) => line.own)) return;
     event.preventDefault();

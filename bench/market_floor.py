@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +48,8 @@ _MODELS = (("small", (180, 180, 180)), ("middle", (250, 210, 210)), ("large", (3
 _SECONDS_PER_GRAM = 400
 _SLICING_S = (0.02, 0.1)
 CLEAR_BED_S = 1800.0
+_A_LITTLE_S = 1.0
+"""A print has ended for certain then."""
 
 
 class Clock:
@@ -84,6 +85,11 @@ class TimedPrinter:
         return self
 
     async def __aexit__(self, *exc: object) -> None: ...
+
+    @property
+    def ends(self) -> datetime | None:
+        """When what was started last ends, or has ended."""
+        return self._ends.get(self._current)
 
     async def observe(self) -> PrinterObservation:
         if not self._current:
@@ -276,14 +282,24 @@ class Floor:
             if not self.shop.ledger.due(self.clock.now() - timedelta(seconds=0.5), 1):
                 return
 
-    async def night(self, seconds: float, step_s: float = CLEAR_BED_S) -> None:
-        """Time passes while no offer waits: prints end, beds are cleared, the next ones begin."""
-        for _ in range(math.ceil(seconds / step_s)):
-            self.clock.jump(step_s)
-            self.reconciler.wake()
-            await self.until_quiet()
+    async def night(self, seconds: float) -> None:
+        """Time passes while no offer waits: prints end, beds are cleared in the time that the plan reckons with, the next ones begin."""
+        until = self.clock.now() + timedelta(seconds=seconds)
+        while (now := self.clock.now()) < until:
             self.tidy()
             await self.until_quiet()
+            self.clock.jump((min(until, self._next_event(now)) - now).total_seconds() + _A_LITTLE_S)
+            self.reconciler.wake()
+            await self.until_quiet()
+        self.tidy()
+        await self.until_quiet()
+
+    def _next_event(self, now: datetime) -> datetime:
+        """When a printer that clears its own bed comes free, or a bed has been waiting for as long as the plan lets it."""
+        waits = timedelta(seconds=CLEAR_BED_S)
+        at_work = (self.printers[job.printer] for job in self.shop.ledger.active_jobs())
+        ends = (printer.ends + (timedelta() if printer.facts.clears_its_own_bed else waits) for printer in at_work if printer.ends)
+        return min((end for end in ends if end > now), default=now + waits)
 
 
 @contextlib.asynccontextmanager

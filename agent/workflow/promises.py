@@ -30,10 +30,20 @@ class Need:
 
 @dataclass
 class Memory:
-    """What need not be read again: an order's needs until it moves, and the plan by which printers are claimed until anything changes."""
+    """What need not be read again: an order's needs until it moves, and plans until anything changes. `kept`: the one that is kept to."""
 
     needs: dict[str, tuple[Unprinted, Need]] = field(default_factory=dict)
+    kept: "Kept | None" = None
     work: tuple[object, Plan] | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A plan of all promises. `key`: of what it was made from. `weighed`: when it was last compared with one made anew."""
+
+    key: object
+    plan: Plan
+    weighed: datetime
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Scene:
     def fingerprint(self) -> object:
         """Another one when the same question could get another plan."""
         beds = tuple(sorted((bed.printer, bed.state, bed.since) for bed in self.ledger.beds().values()))
-        return self.ledger.mark(), beds, self.away
+        return self.ledger.mark(), beds, self.away, tuple(self.facts), self.schedule
 
     def _rows(self) -> Sequence[Unprinted]:
         rows = self.ledger.unprinted()

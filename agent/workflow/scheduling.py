@@ -1,7 +1,6 @@
-"""Which plate goes to which printer, and when. Pure: nothing is asked of anybody here, and the same input makes the same plan.
+"""Time on the printers: where a plate has room, and what stands there then. Pure; times inside are seconds since the epoch.
 
-A list schedule: the earliest promise first, each batch whole by the alternative, and each plate on the printer, that has it ready first.
-Why this and no solver: docs/decisions/0015-scheduling.md. Times inside are seconds since the epoch.
+How a plan is made of it: planning.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from agent.domain.attended import Attended
-from agent.domain.print_time import hours
 from agent.domain.printer import PrinterFacts
-from agent.domain.schedule import Alternative, Assignment, Batch, BrokenPromise, Plan, PlateNeed
+from agent.domain.schedule import Alternative, Assignment, Batch, PlateNeed
 from agent.domain.values import Color
 from agent.workflow.attended import Calendar
 
@@ -19,8 +17,6 @@ _CHANGE_IS_WORTH_S = 3600.0
 """A plate waits up to this long for a printer that has its spool in use already, rather than have another one change."""
 BACK_AFTER_S = 1800.0
 """A printer that is out of reach is taken to be back so much later: most are only restarted."""
-_REARRANGED = 2
-"""So often what would be late is tried in front of all else, and the plan kept that breaks fewer promises."""
 
 
 @dataclass(frozen=True)
@@ -55,64 +51,6 @@ class Station:
     away: bool = False
 
 
-def plan(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Plan:
-    """Every batch is assigned whole, or told in `broken`. Of batches with the same promise those of one spool follow each other;
-    those without a promise come last, in the order they are given in."""
-    queue = sorted(batches, key=_urgency)
-    best = _planned(queue, stations, schedule, now)
-    first = _late_ones(best)
-    for _ in range(_REARRANGED if first else 0):
-        other = _planned([*_only(queue, first), *_only(queue, first, inside=False)], stations, schedule, now, len(best.broken))
-        if len(other.broken) < len(best.broken):
-            best = other
-        helped = first - _late_ones(other)
-        if helped in (set(), first):
-            break
-        first = helped
-    return best
-
-
-def _late_ones(made: Plan) -> set[tuple[str, int]]:
-    return {(broken.order_id, broken.batch) for broken in made.broken if broken.late_by_s is not None}
-
-
-def _only(queue: Sequence[Batch], these: set[tuple[str, int]], *, inside: bool = True) -> list[Batch]:
-    return [batch for batch in queue if ((batch.order_id, batch.number) in these) is inside]
-
-
-def _urgency(batch: Batch) -> tuple[float, str, str, str]:
-    if batch.finish_by is None:
-        return float("inf"), "", "", ""
-    return batch.finish_by.timestamp(), batch.material.casefold(), batch.color.hex or "", batch.color.name.casefold()
-
-
-def _planned(
-    queue: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime, most_broken: float = float("inf")
-) -> Plan:
-    """Not to its end where it breaks `most_broken` promises or more: nobody would keep it."""
-    floor = _Floor(stations, schedule, now)
-    assignments: list[Assignment] = []
-    broken: list[BrokenPromise] = []
-    for batch in queue:
-        if len(broken) >= most_broken:
-            break
-        choice = floor.best(batch)
-        if choice is None:
-            broken.append(BrokenPromise(order_id=batch.order_id, batch=batch.number, late_by_s=None, why=floor.why_not(batch)))
-            continue
-        floor.take(choice)
-        assignments += choice.assignments(batch)
-        if choice.late_s > 0:
-            broken.append(_late(batch, choice))
-    assignments.sort(key=lambda one: (one.starts_at, one.printer))
-    return Plan(made_at=now, assignments=assignments, broken=broken)
-
-
-def _late(batch: Batch, choice: "_Choice") -> BrokenPromise:
-    why = f"Its last plate is off the printer {hours(choice.late_s)} too late."
-    return BrokenPromise(order_id=batch.order_id, batch=batch.number, late_by_s=max(1, round(choice.late_s)), why=why)
-
-
 @dataclass(slots=True)
 class _Gap:
     """Time before a plate whose start was put off, so that it ends while somebody is there."""
@@ -138,7 +76,7 @@ class _Line:
 
 
 @dataclass(slots=True)
-class _Slot:
+class Slot:
     """Where one plate would go."""
 
     line: _Line
@@ -152,13 +90,18 @@ class _Slot:
 
 
 @dataclass(slots=True)
-class _Choice:
+class Choice:
     """A batch's alternative with a place for each of its plates, and what the lines look like then."""
 
     alternative: Alternative
-    slots: list[tuple[int, PlateNeed, _Slot]]
+    slots: list[tuple[int, PlateNeed, Slot]]
     lines: dict[str, _Line]
-    late_s: float
+    until: float | None
+    """When it has to be ready."""
+
+    @property
+    def late_s(self) -> float:
+        return 0.0 if self.until is None else self.ready - self.until
 
     @property
     def ready(self) -> float:
@@ -191,7 +134,7 @@ def _instant(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class _Floor:
+class Floor:
     """All printers while a plan is being made."""
 
     def __init__(self, stations: Sequence[Station], schedule: Schedule, now: datetime) -> None:
@@ -218,13 +161,25 @@ class _Floor:
     def _cleared(self, since: float) -> float:
         return self._calendar.next_at(since) + self._schedule.clear_bed_s
 
-    def best(self, batch: Batch) -> _Choice | None:
+    def best(self, batch: Batch) -> Choice | None:
         """The alternative that is least late, then ready first; None where no alternative has a place for every plate."""
         choices = (self._tried(batch, alternative) for alternative in batch.alternatives)
         return min((choice for choice in choices if choice is not None), key=lambda choice: choice.score, default=None)
 
-    def take(self, choice: _Choice) -> None:
+    def take(self, choice: Choice) -> None:
         self._lines.update(choice.lines)
+
+    def left_g(self, printer: str, spool: int) -> float:
+        """Grams that nobody has spoken for."""
+        left = self._lines[printer].left_g[spool]
+        return float("inf") if left is None else left
+
+    def append(self, printer: str, spool: int, need: PlateNeed) -> Slot:
+        """After all that is planned on that printer."""
+        line = self._lines[printer]
+        slot = self._after_all(line, spool, need)
+        self._put(line, slot, need)
+        return slot
 
     def why_not(self, batch: Batch) -> str:
         """For people: why no alternative has a place for every plate."""
@@ -232,7 +187,7 @@ class _Floor:
         named = list(dict.fromkeys(name for alternative in batch.alternatives for name in alternative.printers))
         if not named:
             return "No printer can make it."
-        spools = self._spools_for(batch)
+        spools = self.spools_for(batch)
         loaded = [name for name in named if name in spools]
         if not loaded:
             return f"{what} is loaded on none of {', '.join(named)}."
@@ -240,7 +195,7 @@ class _Floor:
         least = min(sum(plate.filament_g for plate in alternative.plates) for alternative in batch.alternatives)
         return f"Too little {what} is left: {least:.0f} g needed, {left} less what is spoken for."
 
-    def _spools_for(self, batch: Batch) -> dict[str, int]:
+    def spools_for(self, batch: Batch) -> dict[str, int]:
         """Printer -> the place of the spool that serves the batch."""
         key = (batch.material.casefold(), batch.color)
         if key not in self._spools:
@@ -252,11 +207,11 @@ class _Floor:
             self._spools[key] = found
         return self._spools[key]
 
-    def _tried(self, batch: Batch, alternative: Alternative) -> _Choice | None:
+    def _tried(self, batch: Batch, alternative: Alternative) -> Choice | None:
         """Longest plates first, so that the last ones even out what the printers have to do."""
-        spools, lines = self._spools_for(batch), dict[str, _Line]()
+        spools, lines = self.spools_for(batch), dict[str, _Line]()
         able = [name for name in alternative.printers if name in spools]
-        slots: list[tuple[int, PlateNeed, _Slot]] = []
+        slots: list[tuple[int, PlateNeed, Slot]] = []
         until = None if batch.finish_by is None else batch.finish_by.timestamp()
         plates = sorted(enumerate(alternative.plates, start=1), key=lambda plate: -plate[1].print_seconds)
         for count, need in plates:
@@ -269,13 +224,11 @@ class _Floor:
             slot.line = line
             lines[line.station.facts.name] = line
             slots.append((count, need, slot))
-        choice = _Choice(alternative, slots, lines, 0.0)
-        choice.late_s = 0.0 if until is None else choice.ready - until
-        return choice
+        return Choice(alternative, slots, lines, until)
 
-    def _earliest(self, candidates: Iterable[tuple[_Line, int]], need: PlateNeed, until: float | None) -> _Slot | None:
+    def _earliest(self, candidates: Iterable[tuple[_Line, int]], need: PlateNeed, until: float | None) -> Slot | None:
         """The slot that keeps the promise and is ready first; a change of material counts as time lost."""
-        best: _Slot | None = None
+        best: Slot | None = None
         best_score = (True, float("inf"), float("inf"))
         for line, spool in candidates:
             left = line.left_g[spool]
@@ -290,7 +243,7 @@ class _Floor:
                 best, best_score = slot, score
         return best
 
-    def _slot(self, line: _Line, spool: int, need: PlateNeed) -> _Slot:
+    def _slot(self, line: _Line, spool: int, need: PlateNeed) -> Slot:
         """In a gap where it fits and changes nothing, else after all that is planned there."""
         for n, gap in enumerate(line.gaps):
             if gap.spool == spool:
@@ -298,23 +251,26 @@ class _Floor:
                 if slot.cleared <= gap.end and not slot.put_off:
                     slot.gap = n
                     return slot
+        return self._after_all(line, spool, need)
+
+    def _after_all(self, line: _Line, spool: int, need: PlateNeed) -> Slot:
         changes = line.spool is not None and line.spool != spool
         takes = need.print_seconds + (self._schedule.change_material_s if changes else 0.0)
         return self._ended(line, spool, line.free, takes, changes=changes)
 
-    def _ended(self, line: _Line, spool: int, start: float, takes: float, *, changes: bool) -> _Slot:
+    def _ended(self, line: _Line, spool: int, start: float, takes: float, *, changes: bool) -> Slot:
         """With its start put off where it would end with nobody there."""
         end = start + takes
         if line.station.facts.clears_its_own_bed:
-            return _Slot(line, spool, start, end, end, changes)
+            return Slot(line, spool, start, end, end, changes)
         somebody = self._calendar.next_at(end)
         put_off = somebody > end and not self._schedule.finish_unattended
         if put_off:
             start, end = start + somebody - end, somebody
-        return _Slot(line, spool, start, end, somebody + self._schedule.clear_bed_s, changes, put_off=put_off)
+        return Slot(line, spool, start, end, somebody + self._schedule.clear_bed_s, changes, put_off=put_off)
 
     @staticmethod
-    def _put(line: _Line, slot: _Slot, need: PlateNeed) -> None:
+    def _put(line: _Line, slot: Slot, need: PlateNeed) -> None:
         left = line.left_g[slot.spool]
         if left is not None:
             line.left_g[slot.spool] = left - need.filament_g

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.domain.attended import Attended
+from agent.domain.decision import Answer
 from agent.domain.job import JobState
 from agent.domain.offer import Item, Supports
 from agent.domain.order import Order, State
@@ -23,6 +24,7 @@ from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
 from agent.workflow import planned
+from agent.workflow.planning import plan
 from agent.workflow.promise_watch import PromiseWatch
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.scheduling import Schedule
@@ -117,6 +119,12 @@ async def next_print(shop: Workshop) -> None:
     await shop.settle()
 
 
+@pytest.fixture(params=[100, 0], ids=["small floor", "large floor"])
+def floor_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From how many batches on a floor is a large one."""
+    monkeypatch.setattr(planned, "_CHEAP", request.param)
+
+
 # --- what an offer would do -------------------------------------------------------------------------------------------
 async def test_an_offer_is_taken_where_it_is_ready_in_time(shop: Workshop, clock: Clock) -> None:
     free(shop)
@@ -164,6 +172,26 @@ async def test_a_promise_made_before_is_not_broken_for_an_offer(shop: Workshop, 
         False,
         [f"Order {named(shop, 'f1').id} would not be ready in time any more: Its last plate is off the printer 10 min too late."],
     )
+
+
+@pytest.mark.usefixtures("floor_size")
+async def test_what_a_plan_made_anew_would_break_is_kept_by_the_plan_so_far(shop: Workshop, clock: Clock) -> None:
+    """The urgent one has room on the other printer; made anew, the plan has it first on this one, and another one too late."""
+    over(shop, schedule=Schedule(clear_bed_s=0))
+    long = await order(shop, "f1", clock.now + timedelta(minutes=32), items=items(2))
+    short = await order(shop, "f2", clock.now + timedelta(minutes=25))
+    add_printer(shop, "second", profile="other")
+    assert (long.state, short.state) == (State.SLICED, State.SLICED)
+    assert planned.current(shop.shop).broken == []
+    here = planned.scene(shop.shop)
+    urgent = offered(300, by=clock.now + timedelta(minutes=12), on=("mk3s", "second"))
+    anew = plan([*here.batches(), *urgent], here.stations(), here.schedule, here.now)
+    assert [broken.order_id for broken in anew.broken] == [long.id]
+    found = planned.forecast(shop.shop, urgent)
+    assert (found.ok, found.printers) == (True, ["second"])
+    taken = await order(shop, "f3", clock.now + timedelta(minutes=12))
+    assert taken.dossier.decision is not None and taken.dossier.decision.answer is Answer.ACCEPT
+    assert planned.current(shop.shop).broken == []
 
 
 async def test_what_was_broken_before_does_not_count_against_it(shop: Workshop, clock: Clock) -> None:

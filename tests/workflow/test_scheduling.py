@@ -15,7 +15,8 @@ from agent.domain.printer import LoadedMaterial, PrinterFacts
 from agent.domain.schedule import Alternative, Assignment, Batch, Plan, PlateNeed
 from agent.domain.values import Color
 from agent.workflow.attended import Calendar
-from agent.workflow.scheduling import Schedule, Station, plan
+from agent.workflow.planning import plan
+from agent.workflow.scheduling import Schedule, Station
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)  # ten in the morning in Berlin, a Friday
@@ -241,6 +242,11 @@ def on(made: Plan, name: str) -> list[Assignment]:
 def test_whatever_it_is_given(batches: list[Batch], stations: list[Station], schedule: Schedule) -> None:
     made = plan(batches, stations, schedule, NOW)
     assert plan(batches, stations, schedule, NOW) == made
+    is_sound(made, batches, stations, schedule)
+
+
+def is_sound(made: Plan, batches: list[Batch], stations: list[Station], schedule: Schedule) -> None:
+    """No printer, spool, hour or promise is used otherwise than it may be."""
     for each in stations:
         _printer_is_used_rightly(each, on(made, each.facts.name), schedule)
         _filament_suffices(each, on(made, each.facts.name), batches)

@@ -1,0 +1,88 @@
+"""A plan that is followed: what only comes later breaks no promise that it keeps, where a plan that is made anew may."""
+
+from datetime import timedelta
+
+from hypothesis import given, settings
+
+from agent.domain.schedule import Assignment, Batch, Plan
+from agent.workflow.planning import followed, plan, within
+from agent.workflow.scheduling import Schedule, Station
+from tests.workflow.test_scheduling import BLACK, NOW, H, batch, batches_, floors, is_sound, schedules, starts, station
+
+ON_BOTH = [station("p1"), station("p2")]
+FULL = [batch("long", 5 * H, by=timedelta(hours=9, minutes=10)), batch("short", 2 * H, by=timedelta(hours=6, minutes=10))]
+URGENT = batch("urgent", 2 * H, on=["p1", "p2"], by=timedelta(hours=4, minutes=10))
+
+
+def of(made: Plan, batches: list[Batch]) -> list[Assignment]:
+    return [place for place in made.assignments if place.order_id in {one.order_id for one in batches}]
+
+
+def one_way_a_profile(batches: list[Batch]) -> list[Batch]:
+    """As quotes have it."""
+    return [one.model_copy(update={"alternatives": list({way.profile: way for way in one.alternatives}.values())}) for one in batches]
+
+
+def renamed(batches: list[Batch]) -> list[Batch]:
+    return [one.model_copy(update={"order_id": f"later-{one.order_id}"}) for one in batches]
+
+
+@settings(deadline=None, max_examples=100)
+@given(batches_.map(one_way_a_profile), batches_, floors(), schedules)
+def test_what_comes_later_moves_nothing(first: list[Batch], later: list[Batch], stations: list[Station], schedule: Schedule) -> None:
+    before = plan(first, stations, schedule, NOW)
+    after = followed(before, [*renamed(later), *first], stations, schedule, NOW)
+    placed = [one for one in first if of(before, [one])]
+    assert of(after, placed) == of(before, placed)
+    assert {one.order_id for one in after.broken} >= {one.order_id for one in before.broken if of(before, [batch(one.order_id)])}
+    is_sound(after, [*renamed(later), *first], stations, schedule)
+
+
+def test_a_plan_made_anew_breaks_what_one_that_is_followed_keeps() -> None:
+    before = plan(FULL, ON_BOTH, Schedule(), NOW)
+    assert before.broken == []
+    assert [one.order_id for one in plan([*FULL, URGENT], ON_BOTH, Schedule(), NOW).broken] != []
+    after = followed(before, [*FULL, URGENT], ON_BOTH, Schedule(), NOW)
+    assert after.broken == []
+    assert ("urgent", "p2", 0.0) in starts(after)
+
+
+def test_a_printer_that_is_gone_gives_up_what_it_had() -> None:
+    either = [batch("o", H, on=["p1", "p2"])]
+    before = plan(either, ON_BOTH, Schedule(), NOW)
+    (gone,) = {place.printer for place in before.assignments}
+    left = [one for one in ON_BOTH if one.facts.name != gone]
+    assert starts(followed(before, either, left, Schedule(), NOW)) == [("o", left[0].facts.name, 0.0)]
+
+
+def test_a_spool_that_was_changed_for_a_shorter_one_is_not_overdrawn() -> None:
+    both = [batch("o1", H, on=["p1", "p2"], g=60), batch("o2", H, on=["p1", "p2"], g=60)]
+    before = plan(both, [station("p1", (BLACK, 500), free_from=NOW), station("p2", free_from=NOW + timedelta(hours=9))], Schedule(), NOW)
+    assert {place.printer for place in before.assignments} == {"p1"}
+    shorter = [station("p1", (BLACK, 100)), station("p2", free_from=NOW + timedelta(hours=9))]
+    assert sorted(place.printer for place in followed(before, both, shorter, Schedule(), NOW).assignments) == ["p1", "p2"]
+
+
+def test_plates_that_are_done_are_gone_and_the_others_keep_their_order() -> None:
+    three = [batch("o1", H, H, by=timedelta(hours=30)), batch("o2", H, by=timedelta(hours=40))]
+    before = plan(three, [station("p1")], Schedule(), NOW)
+    numbered = three[0].alternatives[0].model_copy(update={"plates": [three[0].alternatives[0].plates[1].model_copy(update={"number": 2})]})
+    left = [three[0].model_copy(update={"alternatives": [numbered]}), three[1]]
+    after = followed(before, left, [station("p1", free_from=NOW + timedelta(hours=1))], Schedule(), NOW)
+    assert [(place.order_id, place.plate) for place in after.assignments] == [("o1", 2), ("o2", 1)]
+
+
+def test_an_order_that_is_urgent_now_waits_for_nobody_in_a_plan_made_anew() -> None:
+    """Following keeps the order things had; making anew does not."""
+    before = plan([batch("o", H)], [station("p1")], Schedule(), NOW)
+    both = [batch("o", H), batch("urgent", H, by=timedelta(hours=2))]
+    assert [one[0] for one in starts(followed(before, both, [station("p1")], Schedule(), NOW))] == ["o", "urgent"]
+    assert [one[0] for one in starts(plan(both, [station("p1")], Schedule(), NOW))] == ["urgent", "o"]
+
+
+def test_given_up_where_more_promises_are_broken_than_may_be() -> None:
+    late = [batch("o1", 2 * H, by=timedelta(hours=1)), batch("o2", 2 * H, by=timedelta(hours=1)), batch("o3", H, by=timedelta(hours=90))]
+    assert within(late, [station("p1")], Schedule(), NOW, 1) is None
+    made = within(late, [station("p1")], Schedule(), NOW, 2)
+    assert made is not None
+    assert len(made.assignments) == 3

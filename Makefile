@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 # Compiled once, not by each of five workers and each process they start: it is a tenth of a run of the tests.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: install dev check test test-fast demo bench fuzz example screenshots lock clean
+.PHONY: install dev check test test-fast demo bench fuzz example screenshots deb lock clean
 
 install: ## the agent and its slicer, into .venv
 	@scripts/install.sh
@@ -20,18 +20,13 @@ check: dev ## layout, types, style
 	.venv/bin/lint-imports
 
 test: dev ## all tests, the ones against real OctoPrint included
-	.venv/bin/pytest -n 5 --dist loadgroup --durations 40
+	.venv/bin/pytest -n 5 --dist loadgroup --no-loadscope-reorder --durations 40
 
 test-fast: dev ## the tests that take seconds
-	.venv/bin/pytest -n 2 --dist loadgroup -m "not slow"
+	.venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
-bench: dev ## the benchmarks, with what they compare with
-	$(PY) -m bench.order_to_printing
-	$(PY) -m bench.idle
-	$(PY) -m bench.meshes
-	$(PY) -m bench.slicing
-	$(PY) -m bench.market
-	$(PY) -m bench.first_load
+bench: dev ## the benchmarks, with what they compare with, into docs/performance.md; some of them: make bench BENCHES="idle life"
+	$(PY) -m bench.performance $(BENCHES)
 
 FUZZ_RUNS ?= 1000000
 fuzz: install ## coverage-guided fuzzing of the readers of models; what reached something new stays in .fuzz
@@ -42,8 +37,13 @@ fuzz: install ## coverage-guided fuzzing of the readers of models; what reached 
 example: dev ## write config.example.toml anew from the code
 	$(PY) -m agent.config.example
 
-screenshots: dev ## take the pictures of the page in docs/pictures anew
+screenshots: dev ## take the pictures of the page and of the terminal in docs/pictures anew
 	$(PY) -m scripts.screenshots
+	$(PY) -m scripts.terminal_picture
+
+deb: ## a Debian package for this machine, in dist/, tried out in a folder
+	scripts/deb.sh
+	scripts/try-deb.sh
 
 lock: ## pin newer versions of everything (needs pip-tools)
 	scripts/lock.sh --upgrade

@@ -13,14 +13,18 @@ EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: systemd is told not to start again after it."""
 
 _COMMANDS = {
+    "setup": "agent.commands.setup:setup",
     "run": "agent.commands.run:run",
+    "reload": "agent.commands.reload:reload_",
     "check": "agent.commands.check:check",
+    "doctor": "agent.commands.doctor:doctor",
     "inspect": "agent.commands.inspect:inspect",
     "quote": "agent.commands.models:quote",
     "slice": "agent.commands.models:slice_",
     "profiles": "agent.commands.profiles:profiles",
     "orders": "agent.commands.look:orders",
     "printers": "agent.commands.look:printers",
+    "top": "agent.commands.top:top",
     "plan": "agent.commands.plan:plan",
     "offers": "agent.commands.offers:offers",
     "marketplaces": "agent.commands.marketplace:marketplaces",
@@ -36,6 +40,10 @@ _COMMANDS = {
     "notify": "agent.commands.notify:notify",
     "export": "agent.commands.export:export",
     "verify": "agent.commands.verify:verify",
+    "backup": "agent.commands.backup:backup",
+    "restore": "agent.commands.restore:restore",
+    "rollback": "agent.commands.rollback:rollback",
+    "files": "agent.commands.files:files",
     "sandbox": "agent.commands.sandbox:sandbox",
     "demo": "agent.commands.demo:demo",
 }

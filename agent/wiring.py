@@ -1,15 +1,13 @@
 """From configuration to adapters: with shopfloor.py the only files that name every one of them."""
 
-import contextlib
-import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__
-from agent.config.acceptance import AcceptanceSettings
 from agent.config.costs import prices
 from agent.config.labels import LabelSettings
 from agent.config.mailbox import MailboxSettings
@@ -27,27 +25,27 @@ from agent.ledger.files import DiskStore
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.marketplaces.operator_api import OperatorApi
-from agent.meshes.inspector import ChildInspector
 from agent.meshes.limits import MB
 from agent.notifiers.caller import Caller, Line
 from agent.notifiers.calling import Callee
 from agent.notifiers.fanout import FanOut, channel_for
 from agent.notifiers.log import LogChannel
+from agent.operator.desk import Backroom, Desk
 from agent.operator.remote import RemoteActs
 from agent.operator.shelf import Stocked
 from agent.operator.web.access import Access, access_of
-from agent.operator.web.desk import Backroom, Desk
 from agent.operator.web.server import WebPage
 from agent.ports.marketplace import Marketplace
+from agent.ports.meshes import MeshInspector
 from agent.ports.notifier import Notifier
 from agent.ports.printer import Printer
 from agent.printers.bambu.access import BambuAccess
 from agent.printers.virtual import VirtualPrinter
-from agent.shopfloor import build_slicers, data_dir, facts_of, mesh_limits, profile_library, slicing_dir
+from agent.shopfloor import build_slicers, data_dir, facts_of, profile_library, slicing_dir
 from agent.wire.imap import ImapServer
 from agent.wire.tls import trusting
 from agent.workflow import reprint
-from agent.workflow.acceptance import Mode, Policy
+from agent.workflow.acceptance import Mode
 from agent.workflow.by_hand import AskFirst, HandSwitches
 from agent.workflow.obstacles import Limits, Obstacles
 from agent.workflow.online import Online
@@ -58,6 +56,7 @@ from agent.workflow.turns import Turns
 if TYPE_CHECKING:
     from agent.dashboards.dashboard import Dashboard
     from agent.marketplaces.mailbox.marketplace import Mailbox
+    from agent.operator.metrics.metrics import Metrics
     from agent.printers.moonraker.access import MoonrakerAccess
     from agent.wire.mqtt import Broker
 
@@ -146,7 +145,9 @@ def build_marketplace(market: OperatorApiSettings | HotFolderSettings) -> Market
             )
 
 
-def _marketplace(market: OperatorApiSettings | HotFolderSettings | MailboxSettings, settings: Settings, notifier: Notifier) -> Marketplace:
+def marketplace_of(
+    market: OperatorApiSettings | HotFolderSettings | MailboxSettings, settings: Settings, notifier: Notifier
+) -> Marketplace:
     return build_mailbox(market, settings, notifier) if isinstance(market, MailboxSettings) else build_marketplace(market)
 
 
@@ -200,56 +201,42 @@ def _mail_secret(market: MailboxSettings) -> str:
         raise NeedsOperator(f"{path}, with the token for {market.host}, cannot be read.", hint=hint) from error
 
 
-def policy_of(acceptance: AcceptanceSettings) -> Policy:
-    return Policy(
-        mode=acceptance.mode,
-        answer_margin_s=acceptance.answer_margin_s,
-        min_payout=acceptance.min_payout,
-        longest_print_s=None if acceptance.longest_print_h is None else int(acceptance.longest_print_h * 3600),
-        hours=acceptance.hours,
-        max_open_orders=acceptance.max_open_orders,
-        blocked_words=acceptance.blocked_words,
-        infill_percent=(acceptance.infill_min_percent, acceptance.infill_max_percent),
-        supports=frozenset(acceptance.supports),
-        ask_about_instructions=acceptance.ask_about_instructions,
-        quote_budget_s=acceptance.quote_budget_s,
-        packagings=[packaging.value(name) for name, packaging in acceptance.packagings.items()],
+@dataclass(frozen=True)
+class Opened:
+    """What a shop works with that is opened and closed. `leaving`: of the printers, those that the configuration no longer has."""
+
+    ledger: SqlLedger
+    store: DiskStore
+    meshes: MeshInspector
+    notifier: Notifier
+    marketplaces: Mapping[str, Marketplace]
+    printers: Mapping[str, Printer]
+    leaving: Sequence[PrinterSettings] = ()
+
+
+def shop_of(settings: Settings, opened: Opened) -> Shop:
+    return Shop(
+        ledger=opened.ledger,
+        store=opened.store,
+        marketplaces=opened.marketplaces,
+        printers=opened.printers,
+        slicers=build_slicers(settings, profile_library(settings), opened.store),
+        meshes=opened.meshes,
+        notifier=opened.notifier,
+        policy=settings.acceptance.value(),
+        now=utc_now,
+        local_now=lambda: datetime.now().astimezone(),
+        largest_file_bytes=settings.files.max_file_mb * MB,
+        orient=settings.slicing.orient,
+        schedule=settings.schedule.value(),
+        heat_at_once=settings.printing.heat_at_once,
+        slicing=Turns(settings.slicing.workers),
+        labels=CarrierLabels(label_desk(settings.labels, opened.ledger, patience_s=_LABEL_S), by_itself=settings.labels.print_when_fetched),
+        prices=prices(settings.costs, [*settings.printers, *opened.leaving]),
+        ask_first=AskFirst(ask_first_file(settings)).is_on,
+        remind_before_s=settings.schedule.remind_h * 3600,
+        leaving=frozenset(printer.name for printer in opened.leaving),
     )
-
-
-@contextlib.asynccontextmanager
-async def open_shop(settings: Settings) -> AsyncIterator[Shop]:
-    """Everything the daemon works with, opened in order and closed in the reverse one."""
-    async with contextlib.AsyncExitStack() as stack:
-        store = file_store(settings)
-        store.open()
-        ledger = stack.enter_context(SqlLedger(ledger_url(settings)))
-        notifier = await stack.enter_async_context(build_caller(settings, ledger, store))
-        shutil.rmtree(slicing_dir(settings), ignore_errors=True)  # of slicers that died with an earlier daemon
-        slicers = build_slicers(settings, profile_library(settings), store)
-        yield Shop(
-            ledger=ledger,
-            store=store,
-            marketplaces={
-                market.name: await stack.enter_async_context(_marketplace(market, settings, notifier)) for market in settings.marketplaces
-            },
-            printers={name: await stack.enter_async_context(printer) for name, printer in build_printers(settings).items()},
-            slicers=slicers,
-            meshes=await stack.enter_async_context(ChildInspector(store, limits=mesh_limits(settings))),
-            notifier=notifier,
-            policy=policy_of(settings.acceptance),
-            now=utc_now,
-            local_now=lambda: datetime.now().astimezone(),
-            largest_file_bytes=settings.files.max_file_mb * MB,
-            orient=settings.slicing.orient,
-            schedule=settings.schedule.value(),
-            heat_at_once=settings.printing.heat_at_once,
-            slicing=Turns(settings.slicing.workers),
-            labels=CarrierLabels(label_desk(settings.labels, ledger, patience_s=_LABEL_S), by_itself=settings.labels.print_when_fetched),
-            prices=prices(settings.costs, settings.printers),
-            ask_first=AskFirst(ask_first_file(settings)).is_on,
-            remind_before_s=settings.schedule.remind_h * 3600,
-        )
 
 
 def build_caller(settings: Settings, ledger: SqlLedger, store: DiskStore) -> Caller:
@@ -292,7 +279,7 @@ def web_page(settings: Settings, shop: Shop, wake: Callable[[], None]) -> WebPag
 def page_desk(settings: Settings, shop: Shop, wake: Callable[[], None]) -> Desk:
     """What people work with, on the page and from elsewhere."""
     ledger = shop.ledger
-    assert isinstance(ledger, SqlLedger), "open_shop opens one, and it knows people as well"
+    assert isinstance(ledger, SqlLedger), "a workshop opens one, and it knows people as well"
     return Desk(
         name=settings.agent.name,
         ledger=ledger,
@@ -307,7 +294,27 @@ def page_desk(settings: Settings, shop: Shop, wake: Callable[[], None]) -> Desk:
         uploads=ledger,
         uploads_dir=settings.agent.data_dir / "photo-uploads",
         foresee=lambda order, pieces: reprint.foreseen(order, pieces, scene(shop)),
+        metrics=_metrics(settings, shop, ledger),
     )
+
+
+def _metrics(settings: Settings, shop: Shop, ledger: SqlLedger) -> "Metrics | None":
+    if not (settings.metrics.enabled and settings.web.listen):
+        return None
+    # Late: for those who collect them.
+    from agent.operator.metrics.metrics import Metrics, MetricSources  # noqa: PLC0415
+
+    sources = MetricSources(
+        ledger=ledger,
+        figures=ledger,
+        measures=shop.measures,
+        printers=shop.printers,
+        last_seen=shop.last_seen,
+        data_dir=settings.agent.data_dir,
+        version=__version__,
+        open_here=settings.metrics.open_on_this_machine and web_access(settings).loopback and not settings.web.trusted_proxies,
+    )
+    return Metrics(sources)
 
 
 def dashboard(settings: Settings, shop: Shop, wake: Callable[[], None]) -> "Dashboard | None":

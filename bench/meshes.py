@@ -26,6 +26,7 @@ from agent.meshes.inspector import ChildInspector
 from agent.meshes.stl import write_canonical
 from agent.sandbox import models
 from bench import mesh_files
+from bench.figures import Figure, keep
 from bench.trimesh_checks import peak_mib
 
 FASTER_LEAST = 6.0
@@ -42,22 +43,6 @@ _SMALL_TIMES = 10
 class Cost(NamedTuple):
     cpu_s: float
     peak_mib: float
-
-
-class Promise(NamedTuple):
-    what: str
-    found: float
-    unit: str
-    bound: float
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.found >= self.bound if self.at_least else self.found <= self.bound
-
-    def __str__(self) -> str:
-        bound = f"{'at least' if self.at_least else 'at most'} {self.bound:g}"
-        return f"{self.what:56} {self.found:8.3f} {self.unit:7} {bound}: {'met' if self.met else 'NOT MET'}"
 
 
 class _Judge:
@@ -122,7 +107,7 @@ def _trimesh(path: Path) -> Cost:
 
 # --- what is measured ----------------------------------------------------------------------------------------------
 async def main(pairs: int = 5) -> int:
-    promises: list[Promise] = []
+    promises: list[Figure] = []
     with tempfile.TemporaryDirectory() as temporary:
         store = DiskStore(Path(temporary))
         store.open()
@@ -132,10 +117,11 @@ async def main(pairs: int = 5) -> int:
             async for promise in _promises(judge, pairs):
                 print(promise, flush=True)
                 promises.append(promise)
+    keep("meshes", promises)
     return 0 if all(promise.met for promise in promises) else 1
 
 
-async def _promises(judge: _Judge, pairs: int) -> AsyncIterator[Promise]:
+async def _promises(judge: _Judge, pairs: int) -> AsyncIterator[Figure]:
     for name, corners in (
         ("rippled sphere", mesh_files.rippled_sphere(1_000_000)),
         ("subdivided part", mesh_files.subdivided_part(1_000_000)),
@@ -144,17 +130,17 @@ async def _promises(judge: _Judge, pairs: int) -> AsyncIterator[Promise]:
             yield promise
     sha256 = judge.put(lambda path: write_canonical(path, mesh_files.rippled_sphere(100_000)))
     costs = [(await judge.judged(sha256))[1].cpu_s for _ in range(_SMALL_TIMES)]
-    yield Promise(f"100,000 triangles, mean of {_SMALL_TIMES}", statistics.mean(costs), "CPU-s", SMALL_MOST_S)
+    yield Figure(f"100,000 triangles, mean of {_SMALL_TIMES}", statistics.mean(costs), "CPU-s", SMALL_MOST_S)
     sha256 = judge.put(lambda path: write_canonical(path, mesh_files.rippled_sphere(4_990_000)))
     report, cost = await judge.judged(sha256)
     judge.drop(sha256)
-    yield Promise(f"5 M triangles: {report.verdict}, {cost.cpu_s:.1f} CPU-s", cost.peak_mib, "MiB", LARGE_MOST_MIB)
+    yield Figure(f"5 M triangles: {report.verdict}, {cost.cpu_s:.1f} CPU-s", cost.peak_mib, "MiB", LARGE_MOST_MIB)
     yield await _sparse(judge)
     for promise in await _hostile(judge):
         yield promise
 
 
-async def _beside_trimesh(judge: _Judge, name: str, corners: mesh_files.Corners, pairs: int) -> AsyncIterator[Promise]:
+async def _beside_trimesh(judge: _Judge, name: str, corners: mesh_files.Corners, pairs: int) -> AsyncIterator[Figure]:
     sha256 = judge.put(lambda path: write_canonical(path, corners))
     ours, theirs = [], []
     for _ in range(pairs):
@@ -169,22 +155,22 @@ async def _beside_trimesh(judge: _Judge, name: str, corners: mesh_files.Corners,
             f"  {name}, {who:8} median {statistics.median(times):6.2f} CPU-s ({min(times):.2f} to {max(times):.2f}), {max(peaks):5.0f} MiB"
         )
     faster = statistics.median(b.cpu_s for b in theirs) / statistics.median(a.cpu_s for a in ours)
-    yield Promise(f"{name}: times faster than trimesh", faster, "", FASTER_LEAST, at_least=True)
+    yield Figure(f"{name}: times faster than trimesh", faster, "", FASTER_LEAST, at_least=True)
     share = max(a.peak_mib for a in ours) / statistics.median(b.peak_mib for b in theirs)
-    yield Promise(f"{name}: share of trimesh's memory", share, "", MEMORY_SHARE_MOST)
+    yield Figure(f"{name}: share of trimesh's memory", share, "", MEMORY_SHARE_MOST)
 
 
-async def _sparse(judge: _Judge) -> Promise:
+async def _sparse(judge: _Judge) -> Figure:
     sha256 = judge.put(mesh_files.five_gigabytes)
     began = time.perf_counter()
     report, _ = await judge.judged(sha256)
     took_ms = 1000 * (time.perf_counter() - began)
     assert report.verdict == "reject", report
     judge.drop(sha256)
-    return Promise("5 GB of nothing: refused", took_ms, "ms", SPARSE_MOST_MS)
+    return Figure("5 GB of nothing: refused", took_ms, "ms", SPARSE_MOST_MS)
 
 
-async def _hostile(judge: _Judge) -> list[Promise]:
+async def _hostile(judge: _Judge) -> list[Figure]:
     """The dearest of all files that are made to be dear."""
     costs: dict[str, Cost] = {}
     for name, write in mesh_files.hostile():
@@ -195,8 +181,8 @@ async def _hostile(judge: _Judge) -> list[Promise]:
         print(f"  {name:40} {costs[name].cpu_s:6.2f} CPU-s {costs[name].peak_mib:6.0f} MiB  {told}", flush=True)
     slowest, largest = max(costs, key=lambda name: costs[name].cpu_s), max(costs, key=lambda name: costs[name].peak_mib)
     return [
-        Promise(f"dearest of {len(costs)} hostile files: {slowest}", costs[slowest].cpu_s, "CPU-s", HOSTILE_MOST_S),
-        Promise(f"largest of them: {largest}", costs[largest].peak_mib, "MiB", HOSTILE_MOST_MIB),
+        Figure(f"dearest of {len(costs)} hostile files: {slowest}", costs[slowest].cpu_s, "CPU-s", HOSTILE_MOST_S),
+        Figure(f"largest of them: {largest}", costs[largest].peak_mib, "MiB", HOSTILE_MOST_MIB),
     ]
 
 

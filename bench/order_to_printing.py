@@ -25,6 +25,7 @@ from agent.domain.values import Color
 from agent.sandbox.marketplace.server import SandboxMarketplace
 from agent.sandbox.models import cube, write_binary_stl
 from agent.slicers.profiles import ProfileLibrary, as_ini, default_profiles_dir
+from bench.figures import Figure, keep
 from tests.rigs.agent_process import AgentHome, Desk, wait_until
 from tests.rigs.octoprint_server import OctoPrintServer, running_octoprint
 
@@ -108,6 +109,10 @@ def _tell(rows: list[tuple[float, float]]) -> int:
         print(f"{name:34} min {min(values):6.3f}   median {statistics.median(values):6.3f}   max {max(values):6.3f} s")
     met = statistics.median(added) <= ALLOWED_S
     print(f"{'met' if met else 'NOT MET'}: the agent adds at most {ALLOWED_S} s (median of {len(rows)} pairs)")
+    offer = Figure("offer to printing by the agent, median", statistics.median(agents), "s", beside=statistics.median(bare))
+    keep(
+        "order_to_printing", [offer, Figure(f"what the agent adds, median of {len(rows)} pairs", statistics.median(added), "s", ALLOWED_S)]
+    )
     return 0 if met else 1
 
 

@@ -29,6 +29,7 @@ from agent.slicers.placed import Placed
 from agent.slicers.profiles import Profile, ProfileLibrary, as_ini, default_profiles_dir
 from agent.slicers.threemf_plate import write_3mf
 from bench import mesh_files
+from bench.figures import Figure, keep
 from tests.rigs.agent_process import AgentHome
 
 RATIO_MOST = 1.10
@@ -47,11 +48,12 @@ def main(pairs: int = 5) -> int:
             low, high = corners.min((0, 1)), corners.max((0, 1))
             write_canonical(path, corners - np.array([*(low + high)[:2] / 2, low[2]], np.float32))
         met = [_overhead(folder, small, pairs, large=False), _overhead(folder, large, pairs, large=True), *_reading(folder)]
-    return 0 if all(met) else 1
+    keep("slicing", met)
+    return 0 if all(figure.met for figure in met) else 1
 
 
 # --- slicing ---------------------------------------------------------------------------------------------------------
-def _overhead(folder: Path, model: Path, pairs: int, *, large: bool) -> bool:
+def _overhead(folder: Path, model: Path, pairs: int, *, large: bool) -> Figure:
     profile = ProfileLibrary(default_profiles_dir()).profile("prusa-mk3s")
     bare, agents = _bare(folder, model, profile), _agents(folder, model)
     bare(), agents()  # the first warms both up
@@ -62,7 +64,7 @@ def _overhead(folder: Path, model: Path, pairs: int, *, large: bool) -> bool:
         print(f"  {model.stem}  {name:24} {spread}   {cpu:6.2f} CPU-s")
     if large:
         return _told("B / A, 300 k triangles", statistics.median(b.wall_s / a.wall_s for a, b in rows), RATIO_MOST, "")
-    return _told("B - A, cube of 20 mm", statistics.median(b.wall_s - a.wall_s for a, b in rows), CUBE_ADDS_MOST_S, " s")
+    return _told("B - A, cube of 20 mm", statistics.median(b.wall_s - a.wall_s for a, b in rows), CUBE_ADDS_MOST_S, "s")
 
 
 def _bare(folder: Path, model: Path, profile: Profile) -> Callable[[], None]:
@@ -117,7 +119,7 @@ def _children_s() -> float:
 
 
 # --- reading G-code ----------------------------------------------------------------------------------------------------
-def _reading(folder: Path) -> list[bool]:
+def _reading(folder: Path) -> list[Figure]:
     """The G-code of the large model, and the same with its layers laid ten times."""
     (gcode,) = (folder / "out-large").glob("*.gcode")
     text = gcode.read_bytes()
@@ -142,11 +144,10 @@ def _read(gcode: Path) -> tuple[float, float]:
     return _children_s() - before, peak
 
 
-def _told(what: str, found: float, bound: float, unit: str, *, at_least: bool = False) -> bool:
-    met = found >= bound if at_least else found <= bound
-    wanted = f"{'at least' if at_least else 'at most'} {bound:,g}{unit}"
-    print(f"{what:64} {found:12,.2f}{unit}   {wanted}: {'met' if met else 'NOT MET'}", flush=True)
-    return met
+def _told(what: str, found: float, bound: float, unit: str, *, at_least: bool = False) -> Figure:
+    figure = Figure(what, found, unit, bound, at_least)
+    print(figure, flush=True)
+    return figure
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """`confirm`: what a person answers, for those without the web page."""
 
 import asyncio
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agent.commands.options import ConfigSource, config_option, shown_path
+from agent.commands.options import ConfigSource, config_option, login_name, shown_path
 from agent.commands.rejecting import Said, reject
 from agent.config.model import Settings
 from agent.domain.errors import Refused
@@ -66,7 +65,7 @@ def confirm(
     _require_fitting(Step(step), choice, used, said, handed_in=bool(photos or agreed))
     settings = config.settings(needs_secrets=False)
     with SqlLedger(ledger_url(settings)) as ledger:
-        answers = Answers(ledger, file_store(settings), by or _login_name())
+        answers = Answers(ledger, file_store(settings), by or login_name())
         match Step(step):
             case Step.BED:
                 _require_printer(what, settings)
@@ -110,10 +109,3 @@ def _cleaned(photos: Sequence[Path], store: FileStore) -> list[Path]:
         for hint in photo.hints:
             click.echo(f"{shown_path(path)}: {hint.text}", err=True)
     return [store.path(photo.sha256) for _, photo in checked]
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""  # a container without a user database: then --by is needed, and Answers says so

@@ -7,16 +7,17 @@ from typing import Any
 import click
 from rich.console import Console
 
-from agent.commands.options import ConfigSource, config_option, json_option, plain, say_json, say_rows, table
+from agent.commands.options import ConfigSource, config_option, json_option, plain, say_json, say_rows, shown_path, table
 from agent.config.model import Settings
 from agent.domain.errors import Refused
 from agent.domain.events import Event, first_broken
 from agent.domain.order import Order, State
 from agent.domain.printer import BedState, PrinterObservation
 from agent.domain.question import Question
+from agent.domain.retention import removed_in
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.printer import Printer
-from agent.wiring import build_printers, ledger_url
+from agent.wiring import build_printers, file_store, ledger_url
 
 _NEEDS_ATTENTION = "needs attention"
 """Shown in place of offline: something answers there, and a person has to make sense of it."""
@@ -88,7 +89,8 @@ def known_order(ledger: SqlLedger, order_id: str) -> Order:
 def show(ctx: click.Context, order_id: str, config: ConfigSource, as_json: bool) -> None:
     """One order's story: every event, its decision, its plates with their proof, its jobs."""
     source = config if config.path else ctx.obj
-    with SqlLedger(ledger_url(source.settings(needs_secrets=False))) as ledger:
+    settings = source.settings(needs_secrets=False)
+    with SqlLedger(ledger_url(settings)) as ledger:
         order = known_order(ledger, order_id)
         events, jobs = ledger.events(order_id), ledger.jobs(order_id)
         questions = [question for question in ledger.open_questions() if question.order_id == order_id]
@@ -104,7 +106,10 @@ def show(ctx: click.Context, order_id: str, config: ConfigSource, as_json: bool)
             }
         )
         return
+    label = file_store(settings).path(order.dossier.label_sha256) if order.dossier.label_sha256 else None
     _tell(order, questions, events)
+    if label is not None:
+        click.echo(f"label: {shown_path(label)}")
     for job in jobs:
         click.echo(f"job {job.remote_name} on {job.printer}: {job.state}")
     if broken is not None:
@@ -123,7 +128,7 @@ def _tell(order: Order, questions: Sequence[Question], events: Sequence[Event]) 
             mark = "[green]✓[/]" if rule.ok else "[red]✗[/]"
             where = ", ".join(filter(None, [rule.printer, *rule.also]))
             console.print(f"{mark} {plain(f'{where} {rule.rule}: {rule.value} (limit: {rule.limit})'.strip())}")
-    for what, told in [*(("advice", sentence) for sentence in _advice(events)), *_time(order, events)]:
+    for what, told in [*(("advice", sentence) for sentence in _advice(events)), *_time(order, events), *_removed(events)]:
         console.print(f"[yellow]{what}:[/] {plain(told)}")
     for plate in order.dossier.plates:
         proof = f"{len(plate.proof)} lines of proof hold" if plate.proved else "[red]not proved[/]"
@@ -134,6 +139,14 @@ def _tell(order: Order, questions: Sequence[Question], events: Sequence[Event]) 
         details = ", ".join(f"{key}={value}" for key, value in event.data.items() if isinstance(value, str | int | float) and value != "")
         story.add_row(f"{event.at.astimezone():%d %b %H:%M:%S}", event.kind, plain(details))
     console.print(story)
+
+
+def _removed(events: Sequence[Event]) -> list[tuple[str, str]]:
+    """Files that the rules for old files took, by what they were."""
+    kinds: dict[tuple[str, str], int] = {}
+    for removed in removed_in(events).values():
+        kinds[removed.kind, removed.told()] = kinds.get((removed.kind, removed.told()), 0) + 1
+    return [(f"{count} × {kind}", told) for (kind, told), count in kinds.items()]
 
 
 def _advice(events: Sequence[Event]) -> list[str]:

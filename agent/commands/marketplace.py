@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from agent.commands.options import ConfigSource, config_option, json_option, say_json, say_rows
+from agent.commands.options import ConfigSource, config_option, json_option, login_name, say_json, say_rows
 from agent.config.mailbox import MailboxSettings
 from agent.config.model import Settings
 from agent.domain.account import EarningSum, Presence, Status, SupplyRequest, sums
@@ -18,7 +18,7 @@ from agent.domain.errors import AgentError, Refused
 from agent.domain.stock import configured, written_of
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.shelf import Shelf, Stocked, shelf
-from agent.operator.supplies import ask_for
+from agent.operator.supplies import Wish, ask_for
 from agent.ports.marketplace import Paying, Supplying, Switchable
 from agent.wiring import build_marketplace, ledger_url
 from agent.workflow.online import mark, set_by_agent
@@ -247,16 +247,19 @@ def counted(ctx: click.Context, name: str, number: int, config: ConfigSource) ->
 def request(ctx: click.Context, kind: str, quantity: int, name: str | None, again: bool, config: ConfigSource, as_json: bool) -> None:
     """Ask for N of KIND, once: what is on its way already is not asked for again."""
     source: ConfigSource = config if config.path else ctx.obj
-    markets = _Markets(source.settings(), name)
+    settings = source.settings()
+    markets = _Markets(settings, name)
     able = markets.supplying()
     if len(able) > 1:
         raise click.UsageError(f"Several marketplaces send supplies: say --marketplace {' or '.join(able)}.")
     (which,) = able
 
-    async def ask(market: Supplying) -> SupplyRequest:
-        return await ask_for(market, which, kind, quantity, datetime.now(UTC).date(), again=again)
+    with SqlLedger(ledger_url(settings)) as ledger:
 
-    answer = markets.ask(able, ask)[which]
+        async def ask(market: Supplying) -> SupplyRequest:
+            return await ask_for(market, ledger, Wish(which, kind, quantity, login_name()), datetime.now(UTC), again=again)
+
+        answer = markets.ask(able, ask)[which]
     if isinstance(answer, AgentError):
         raise answer
     if as_json:
@@ -308,7 +311,8 @@ def _say_months(own: Sequence[Month]) -> None:
     rows = [
         {
             "month": month.month,
-            "orders": len(month.orders),
+            "orders": len(month.orders) - month.given_up,
+            "given up": month.given_up,
             "gross": f"{each.gross:.2f}",
             "filament": _cost(each.filament, "filament" in month.unpriced),
             "power": _cost(each.power, "power" in month.unpriced),
@@ -318,7 +322,7 @@ def _say_months(own: Sequence[Month]) -> None:
         for month in own
         for each in month.sums
     ]
-    say_rows(rows, ("month", "orders", "gross", "filament", "power", "net", "currency"), "Nothing was delivered in that time.")
+    say_rows(rows, ("month", "orders", "given up", "gross", "filament", "power", "net", "currency"), "Nothing was delivered in that time.")
 
 
 def _cost(amount: Decimal, unknown: bool) -> str:

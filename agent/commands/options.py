@@ -1,6 +1,7 @@
 """Options and output that several commands share."""
 
 import functools
+import getpass
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -132,3 +133,11 @@ def shown_path(path: Path) -> str:
     from agent.domain.values import one_line  # noqa: PLC0415
 
     return one_line(str(path))
+
+
+def login_name() -> str:
+    """Of the account this runs under. Empty in a container without a user database: where a name is needed, that is told."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

@@ -10,7 +10,7 @@ from agent.config.model import Settings
 from agent.domain.decision import Decision
 from agent.ledger.sql_ledger import SqlLedger
 from agent.shopfloor import facts_of, profile_library
-from agent.wiring import ledger_url, policy_of
+from agent.wiring import ledger_url
 from agent.workflow.replaying import Replayed, Shopfloor, replayed, sums
 
 _PLAN = "The plan is as it was made then: what would have been accepted besides does not fill a printer for the offers after it."
@@ -27,7 +27,7 @@ def replay(config: ConfigSource, as_json: bool, everything: bool) -> None:
     """
     settings = config.settings(needs_secrets=False)
     with SqlLedger(ledger_url(settings)) as ledger:
-        floor, policy = _floor(settings), policy_of(settings.acceptance)
+        floor, policy = _floor(settings), settings.acceptance.value()
         found = [replayed(order, policy, floor) for order in ledger.orders()]
     if as_json:
         say_json({"offers": [_row(offer) for offer in found], "sums": _sums(found), "note": _PLAN})

@@ -1,6 +1,7 @@
 """`run`: the daemon."""
 
 import asyncio
+from dataclasses import replace
 
 import click
 
@@ -12,7 +13,8 @@ from agent.daemon import serve
 @click.command()
 @config_option
 def run(config: ConfigSource) -> None:
-    """Run until SIGTERM or Ctrl-C. Prints that run go on without the agent and are picked up again."""
+    """Run until SIGTERM or Ctrl-C. Prints that run go on without the agent and are picked up again. SIGHUP reads the configuration anew."""
+    config = replace(config, path=config.file())  # read again, it is the same one
     settings = config.settings()
     logs.configure()
-    asyncio.run(serve(settings))
+    asyncio.run(serve(settings, config.settings))

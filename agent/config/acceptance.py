@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from agent.config.values import Hours, MoneyOption, NameOption, Number, Section, Whole
 from agent.domain.fit import Packaging
 from agent.domain.offer import Supports
-from agent.workflow.acceptance import Mode
+from agent.workflow.acceptance import Mode, Policy
 
 Side = Annotated[Number, Field(gt=0, le=10_000)]
 
@@ -81,3 +81,19 @@ class AcceptanceSettings(Section):
         if value < least:
             raise ValueError(f"at least infill_min_percent, which is {least}")
         return value
+
+    def value(self) -> Policy:
+        return Policy(
+            mode=self.mode,
+            answer_margin_s=self.answer_margin_s,
+            min_payout=self.min_payout,
+            longest_print_s=None if self.longest_print_h is None else int(self.longest_print_h * 3600),
+            hours=self.hours,
+            max_open_orders=self.max_open_orders,
+            blocked_words=self.blocked_words,
+            infill_percent=(self.infill_min_percent, self.infill_max_percent),
+            supports=frozenset(self.supports),
+            ask_about_instructions=self.ask_about_instructions,
+            quote_budget_s=self.quote_budget_s,
+            packagings=[packaging.value(name) for name, packaging in self.packagings.items()],
+        )

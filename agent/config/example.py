@@ -4,6 +4,7 @@ A test compares the files with the code, loads them, and loads them once more wi
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -51,7 +52,7 @@ is an option that is not set. The value is its default, or an example where the 
 def rendered() -> dict[str, str]:
     """Each example file's text, by its path in the repository."""
     return {
-        "config.example.toml": _text([*_comment(_CONFIG), *_sections()]),
+        "config.example.toml": _text([*comment_lines(_CONFIG), *_sections()]),
         "printers.example/octoprint.toml": _text(_printer(OctoPrintSettings)),
         "printers.example/klipper.toml": _text(_printer(MoonrakerSettings)),
         "printers.example/bambu.toml": _text(_printer(BambuSettings)),
@@ -74,97 +75,107 @@ def _text(lines: Iterable[str]) -> str:
 def _sections() -> Iterator[str]:
     """Every table of config.toml. One that is left out by default, and each kind of a list but the first, is no live table."""
     for name, field in Settings.model_fields.items():
-        for n, table in enumerate(_tables(field.annotation)):
-            head = f"[[{name}]]" if _is_list(field) else f"[{name}]"
+        for n, table in enumerate(tables_of(field.annotation)):
+            head = f"[[{name}]]" if is_list(field) else f"[{name}]"
             yield from _table(table, head, live=n == 0 and field.default is not None)
 
 
 def _table(table: type[Section], head: str, *, live: bool) -> Iterator[str]:
-    yield from ("", "", *_comment(_doc(table)), _line(head, live=live))
-    inner = {name: tables[0] for name, field in table.model_fields.items() if _is_list(field) and (tables := _tables(field.annotation))}
+    yield from ("", "", *comment_lines(doc_of(table)), option_line(head, live=live))
+    inner = {name: tables[0] for name, field in table.model_fields.items() if is_list(field) and (tables := tables_of(field.annotation))}
     for name, field in table.model_fields.items():
         if name not in inner:
-            yield from _option(name, field, live=live and _is_shown(field))
+            yield from _option(name, field, live=live and is_shown(field))
     for name, list_of in inner.items():
         yield from _table(list_of, f"[[{head.strip('[]')}.{name}]]", live=False)
 
 
 def _printer(table: type[Section]) -> Iterator[str]:
-    """What tells printers apart comes first, then what is the kind's own; tables come last, as TOML wants them."""
-    yield from _comment(_PRINTER.format(title=_doc(table)))
-    own = [name for name in table.model_fields if name in table.__annotations__ and name != "kind"]
-    names = list(dict.fromkeys(["name", "kind", *own, *table.model_fields]))
-    inner = {name: tables[0] for name in names if (tables := _tables(table.model_fields[name].annotation))}
+    """Tables come last, as TOML wants them."""
+    yield from comment_lines(_PRINTER.format(title=doc_of(table)))
+    names = printer_options(table)
+    inner = {name: tables[0] for name in names if (tables := tables_of(table.model_fields[name].annotation))}
     for name in names:
         if name not in inner:
-            yield from _option(name, table.model_fields[name], live=_is_shown(table.model_fields[name]))
+            yield from _option(name, table.model_fields[name], live=is_shown(table.model_fields[name]))
     for name, spool in inner.items():
         yield from _table(spool, f"[[{name}]]", live=True)
 
 
-def _tables(annotation: Any) -> list[type[Section]]:
+def printer_options(table: type[Section]) -> list[str]:
+    """What tells it apart first, then what is its kind's own."""
+    own = [name for name in table.model_fields if name in table.__annotations__ and name != "kind"]
+    return list(dict.fromkeys(["name", "kind", *own, *table.model_fields]))
+
+
+def tables_of(annotation: Any) -> list[type[Section]]:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [] if issubclass(annotation, ColorOption) else [annotation]
-    return [table for part in get_args(annotation) for table in _tables(part)]
+    return [table for part in get_args(annotation) for table in tables_of(part)]
 
 
-def _is_list(field: FieldInfo) -> bool:
+def is_list(field: FieldInfo) -> bool:
     return isinstance(field.default, list)
 
 
-def _doc(table: type[BaseModel]) -> str:
+def doc_of(table: type[BaseModel]) -> str:
     return " ".join((table.__doc__ or "").split())
 
 
 # --- options -----------------------------------------------------------------------------------------------------
 def _option(name: str, field: FieldInfo, *, live: bool) -> Iterator[str]:
-    yield from ("", *_comment(field.description or ""))
-    yield _line(f"{name} = {_toml(_example(name, field))}", live=live)
+    yield from ("", *comment_lines(field.description or ""))
+    yield option_line(f"{name} = {toml_value(example_of(name, field))}", live=live)
 
 
-def _is_shown(field: FieldInfo) -> bool:
+def is_shown(field: FieldInfo) -> bool:
     extra = field.json_schema_extra
     return field.is_required() or (isinstance(extra, Mapping) and bool(extra.get("shown")))
 
 
-def _example(name: str, field: FieldInfo) -> Any:
+def example_of(name: str, field: FieldInfo) -> Any:
     """A kind is its own example. An option that is shown has one that is better than its default; others have one where they have none."""
     if name == "kind":
         return get_args(field.annotation)[0]
-    if field.examples and (_is_shown(field) or not field.default):
+    if field.examples and (is_shown(field) or not field.default):
         return field.examples[0]
     return field.default
 
 
-def _line(text: str, *, live: bool) -> str:
+def option_line(text: str, *, live: bool) -> str:
     return text if live else f"#{text}"
 
 
-def _comment(text: str) -> Iterator[str]:
+def comment_lines(text: str) -> Iterator[str]:
     """Short lines stay as they are, with what they are indented by; a long one is wrapped, with addresses in one piece."""
     for line in text.split("\n"):
         wrapped = [line] if len(line) <= _WIDTH else textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
         yield from (f"# {part}".rstrip() for part in wrapped)
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
     match value:
         case SecretStr():
-            return _toml(value.get_secret_value())
+            return toml_value(value.get_secret_value())
         case ColorOption():
-            return _toml(value.name)
+            return toml_value(value.name)
         case Enum():
-            return _toml(value.value)
+            return toml_value(value.value)
         case str() | Path():
             return json.dumps(str(value), ensure_ascii=False)
         case list():
-            return f"[{', '.join(_toml(part) for part in value)}]"
+            return f"[{', '.join(toml_value(part) for part in value)}]"
         case dict():
-            return f"{{ {', '.join(f'{name} = {_toml(part)}' for name, part in value.items())} }}"
+            return f"{{ {', '.join(f'{key_of(name)} = {toml_value(part)}' for name, part in value.items())} }}"
         case float():
             return f"{value:g}"
         case _:
             return str(value).lower()
+
+
+def key_of(name: str) -> str:
+    """In quotes where it could not stand without."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 if __name__ == "__main__":

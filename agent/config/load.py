@@ -41,7 +41,7 @@ def load(path: Path, overrides: Mapping[str, str] = {}, environ: Mapping[str, st
         mistakes += double_marketplaces(layers)
     if mistakes or settings is None:
         raise BadConfiguration(_by_place(mistakes))
-    return settings.completed(printers, [*here.warnings, *_warnings(settings, printers)])
+    return settings.completed(printers, [*here.warnings, *_warnings(settings, printers)], path.absolute())
 
 
 def _by_place(mistakes: list[Mistake]) -> list[Mistake]:
@@ -134,8 +134,6 @@ def _warnings(settings: Settings, printers: Sequence[PrinterSettings]) -> list[s
         warnings.append(f"{', '.join(virtual)}: a virtual printer beside real ones; the orders it gets are never made")
     if settings.web.in_the_clear:
         warnings.append("the page goes over the network in the clear: whoever listens there can act as you; see docs/web.md for https")
-    if settings.mqtt is not None:
-        warnings.append("[mqtt] is configured, and this version has no dashboard yet")
     return warnings
 
 

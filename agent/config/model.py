@@ -12,13 +12,16 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationInfo, field_valida
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.config.acceptance import AcceptanceSettings
+from agent.config.backup import BackupSettings
 from agent.config.costs import CostSettings
 from agent.config.labels import LabelSettings
 from agent.config.mailbox import MailboxSettings
+from agent.config.metrics import MetricsSettings
 from agent.config.mqtt import MqttSettings
 from agent.config.notifications import NotificationSettings
 from agent.config.online import OnlineSettings
 from agent.config.printer import PrinterSettings
+from agent.config.retention import RetentionSettings
 from agent.config.schedule import ScheduleSettings
 from agent.config.secrets import Secret, SecretFile, TokenEnv, TokenFile, one_source
 from agent.config.supplies import SupplySettings
@@ -193,15 +196,24 @@ class Settings(BaseSettings):
     slicing: SlicingSettings = SlicingSettings()
     printing: PrintingSettings = PrintingSettings()
     files: FileSettings = FileSettings()
+    retention: RetentionSettings = RetentionSettings()
+    backup: BackupSettings = BackupSettings()
     labels: LabelSettings = LabelSettings()
     supplies: SupplySettings = SupplySettings()
     costs: CostSettings = CostSettings()
     web: WebSettings = WebSettings()
+    metrics: MetricsSettings = MetricsSettings()
     mqtt: MqttSettings | None = None
     notifications: NotificationSettings = NotificationSettings()
 
     _printers: list[PrinterSettings] = PrivateAttr(default_factory=list)
     _warnings: list[str] = PrivateAttr(default_factory=list)
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """The config.toml this was read from; None where it was read from none."""
+        return self._file
 
     @property
     def printers(self) -> list[PrinterSettings]:
@@ -213,9 +225,9 @@ class Settings(BaseSettings):
         """What is no mistake and yet should be mended."""
         return self._warnings
 
-    def completed(self, printers: list[PrinterSettings], warnings: list[str]) -> Self:
-        """These settings with what was read from other files."""
-        self._printers, self._warnings = printers, warnings
+    def completed(self, printers: list[PrinterSettings], warnings: list[str], file: Path) -> Self:
+        """These settings with what was read from other files. `file`: their own."""
+        self._printers, self._warnings, self._file = printers, warnings, file
         return self
 
     @classmethod

@@ -1,4 +1,7 @@
-"""What a delivered order brought, and what it took: booked once, with the prices of that day. Currencies are never added up."""
+"""What an order brought, and what it took: booked once, when it was delivered or given up, with the prices of that day.
+
+Currencies are never added up.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
@@ -48,12 +51,13 @@ class Rejected(Value):
 
 
 class Booking(Value):
-    """`packaging`: what it was packed in, where that was said."""
+    """`packaging`: what it was packed in, where that was said. `given_up`: it was not delivered, and brought nothing."""
 
     gross: Money
     prints: list[Print]
     rejected: Rejected = Rejected()
     packaging: str = ""
+    given_up: bool = False
 
     @property
     def grams(self) -> float:
@@ -98,7 +102,8 @@ class Sums(Value):
 
 
 class Month(Value):
-    """`month`: "2026-11". `failed_prints`, `rejected`: how often something had to be made again; their grams are part of `grams`."""
+    """`month`: "2026-11". `failed_prints`, `rejected`: how often something had to be made again for what was delivered; `given_up`: orders
+    that were not. Their grams are part of `grams`."""
 
     month: str
     orders: list[Booked]
@@ -109,6 +114,8 @@ class Month(Value):
     failed_g: float
     rejected: int
     rejected_g: float
+    given_up: int
+    given_up_g: float
     unpriced: list[str]
 
 
@@ -117,6 +124,13 @@ def booked(gross: Money, takings: Sequence[Taking], printers: Mapping[str, str],
     prints = [_print(taking, printers.get(taking.subject, ""), prices) for taking in takings if taking.kind is StockKind.SPOOL]
     packed = [taking.name for taking in takings if taking.kind is StockKind.PACKAGING]
     return Booking(gross=gross, prints=prints, rejected=rejected, packaging=", ".join(packed))
+
+
+def lost(currency: str, takings: Sequence[Taking], printers: Mapping[str, str], rejected: Rejected, prices: Prices) -> Booking | None:
+    """Of an order that is given up: what its prints took. None where nothing was printed."""
+    booking = booked(Money(amount=Decimal(), currency=currency), takings, printers, rejected, prices)
+    taken = any(each.grams or each.seconds for each in booking.prints)
+    return booking.model_copy(update={"given_up": True}) if taken else None
 
 
 def _print(taking: Taking, printer: str, prices: Prices) -> Print:
@@ -145,7 +159,8 @@ def sums_of(bookings: Iterable[Booking]) -> list[Sums]:
     """One for each currency, by its name."""
     found: dict[str, dict[str, Decimal]] = {}
     for booking in bookings:
-        _add(found, "gross", booking.gross)
+        if not booking.given_up:
+            _add(found, "gross", booking.gross)
         for each in booking.prints:
             _add(found, "filament", each.filament)
             _add(found, "power", each.energy)
@@ -159,7 +174,7 @@ def _add(found: dict[str, dict[str, Decimal]], what: str, money: Money | None) -
 
 
 def months(orders: Sequence[Booked], zone: tzinfo | None = None) -> list[Month]:
-    """By the month of delivery in that zone (None: this machine's), the newest first."""
+    """By the month they were booked in, in that zone (None: this machine's), the newest first."""
     by_month: dict[str, list[Booked]] = {}
     for order in sorted(orders, key=lambda one: one.at, reverse=True):
         by_month.setdefault(f"{order.at.astimezone(zone):%Y-%m}", []).append(order)
@@ -168,7 +183,8 @@ def months(orders: Sequence[Booked], zone: tzinfo | None = None) -> list[Month]:
 
 def _month(month: str, orders: list[Booked]) -> Month:
     bookings = [order.booking for order in orders]
-    failed = [each for booking in bookings for each in booking.failed]
+    given_up = [booking for booking in bookings if booking.given_up]
+    failed = [each for booking in bookings if not booking.given_up for each in booking.failed]
     return Month(
         month=month,
         orders=orders,
@@ -179,5 +195,7 @@ def _month(month: str, orders: list[Booked]) -> Month:
         failed_g=sum(each.grams for each in failed),
         rejected=sum(booking.rejected.times for booking in bookings),
         rejected_g=sum(booking.rejected.grams for booking in bookings),
+        given_up=len(given_up),
+        given_up_g=sum(booking.grams for booking in given_up),
         unpriced=sorted({what for booking in bookings for what in booking.unpriced}),
     )

@@ -30,3 +30,31 @@ class Intent(Value):
     key: str
     opened_at: datetime
     outcome: dict[str, Any] | None = None
+
+
+class SupplyIntent(Value):
+    """A person asked a marketplace for so many of a kind. `known`: ids of the requests that were there when it was said.
+
+    `outcome` None: still open. Else {"request": …} as the marketplace tells it, {"refused": why}, or {"unknown": why}.
+    """
+
+    id: int
+    marketplace: str
+    kind: str
+    quantity: int
+    said_by: str
+    key: str
+    known: list[str]
+    opened_at: datetime
+    outcome: dict[str, Any] | None = None
+
+
+class NewSupplyIntent(Value):
+    """As SupplyIntent, not yet written."""
+
+    marketplace: str
+    kind: str
+    quantity: int
+    said_by: str
+    key: str
+    known: list[str]

@@ -26,6 +26,8 @@ class Scope(StrEnum):
     ANSWER = "answer"
     CONTROL = "control"
     """Pause, resume and cancel prints of the agent."""
+    METRICS = "metrics"
+    """Only the figures for Prometheus."""
 
 
 class Person(Value):

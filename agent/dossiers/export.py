@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.domain.errors import NeedsOperator, Refused
+from agent.domain.retention import removed_in
 from agent.dossiers.archive import written
 from agent.dossiers.manifest import SEAL, ChainEnd, canonical, sealed
 from agent.dossiers.paper import Block, paper
@@ -49,7 +50,7 @@ async def export(order_id: str, ledger: Ledger, store: FileStore, into: Path, ve
 async def members_of(story: Story, store: FileStore, version: str, *, everything: bool) -> dict[str, bytes]:
     """All of them, sealed."""
     files = list(attached(story.order, store, everything=everything))
-    found, missing = contents(files, store)
+    found, missing = contents(files, store, removed_in(story.events))
     pictures = {file.name: str(store.path(file.sha256).absolute()) for file in files if file.name in found and file.name.endswith(_SHOWN)}
     readable = await _printed(story, paper(story, pictures, files, missing))
     members = {PAPER: readable, **documents(story), MISSING: canonical(missing), **found}

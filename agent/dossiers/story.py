@@ -12,6 +12,7 @@ from agent.domain.errors import Refused
 from agent.domain.events import Event
 from agent.domain.job import Job
 from agent.domain.order import Order
+from agent.domain.retention import Removed
 from agent.domain.values import Value
 from agent.dossiers.manifest import canonical
 from agent.ports.files import FileStore
@@ -118,14 +119,17 @@ def attached(order: Order, store: FileStore, *, everything: bool) -> Iterator[At
         yield Attached(name="label.pdf", title="the carrier's label", sha256=dossier.label_sha256)
 
 
-def contents(files: Sequence[Attached], store: FileStore) -> tuple[dict[str, bytes], list[dict[str, str]]]:
-    """What is in the store as it was put there; and what is not, with the reason."""
+def contents(
+    files: Sequence[Attached], store: FileStore, removed: Mapping[str, Removed] = {}
+) -> tuple[dict[str, bytes], list[dict[str, str]]]:
+    """What is in the store as it was put there; and what is not, with the reason. `removed`: what the order's history says was removed."""
     found: dict[str, bytes] = {}
     missing: list[dict[str, str]] = []
     for file in files:
         content = store.path(file.sha256).read_bytes() if store.has(file.sha256) else None
         if content is None:
-            missing.append({"name": file.name, "sha256": file.sha256, "why": "It is not in the file store any more."})
+            why = removed[file.sha256].told() if file.sha256 in removed else "It is not in the file store any more."
+            missing.append({"name": file.name, "sha256": file.sha256, "why": why})
         elif hashlib.sha256(content).hexdigest() != file.sha256:
             missing.append({"name": file.name, "sha256": file.sha256, "why": "In the file store there is another content under its hash."})
         else:

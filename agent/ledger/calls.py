@@ -4,9 +4,26 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, delete, false, func, insert, select, true, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    String,
+    and_,
+    cast,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
+from agent.domain.question import Question
 from agent.ledger import tables as t
 from agent.ledger.database import told_apart
 from agent.ports.calls import Call, KeptButton, KeptNotice, Outcome
@@ -36,9 +53,13 @@ class CallRows:
             return False
         return True
 
-    def knows_notice(self, key: str) -> bool:
+    def untold_questions(self, asked_before: datetime) -> Sequence[Question]:
+        asked = t.questions.c
+        waits = and_(asked.settled == false(), asked.answered_at.is_(None), asked.asked_at <= asked_before)
+        told = exists().where(t.notices.c.key == literal("question ") + cast(asked.id, String))
+        query = select(t.questions).where(and_(waits, ~told)).order_by(asked.asked_at, asked.id)
         with told_apart(), self._reading() as connection:
-            return connection.execute(select(t.notices.c.id).where(t.notices.c.key == key)).one_or_none() is not None
+            return [Question.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
     def open_notices(self) -> Sequence[KeptNotice]:
         query = select(t.notices).where(t.notices.c.over == false()).order_by(t.notices.c.id)

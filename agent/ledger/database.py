@@ -66,12 +66,13 @@ def _schema_version(engine: Engine) -> str | None:
 def _migrate(engine: Engine, found: str | None) -> None:
     # Late: Alembic costs a tenth of the daemon's memory and is needed once in a schema's life.
     from agent.ledger.migrations.upgrade import known_revisions, upgrade  # noqa: PLC0415
+    from agent.ledger.upgrading import copied_first, too_new  # noqa: PLC0415
 
-    if found is not None and found not in known_revisions():
-        raise ConfigError(
-            f"The ledger {engine.url.render_as_string()} has schema {found}, made by a newer version; this one knows {SCHEMA}.",
-            hint="Install the newer version again, or put back the backup made before the upgrade.",
-        )
+    if found is not None:
+        url = engine.url.render_as_string(hide_password=False)
+        if found not in known_revisions():
+            raise too_new(url, engine.url.render_as_string(), found)
+        copied_first(url, found)
     upgrade(engine)
 
 

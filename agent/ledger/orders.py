@@ -1,7 +1,7 @@
 """Orders, their events, and what was sliced."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -95,6 +95,13 @@ class OrderRows:
         query = select(t.orders).order_by(t.orders.c.created_at, t.orders.c.id)
         if open_only:
             query = query.where(t.orders.c.state.not_in(ENDED))
+        with told_apart(), self._reading() as connection:
+            return [_order(row) for row in connection.execute(query).mappings()]
+
+    def some_orders(self, states: Collection[State], most: int, *, newest_first: bool = False) -> Sequence[Order]:
+        made = (t.orders.c.created_at, t.orders.c.id)
+        query = select(t.orders).where(t.orders.c.state.in_(states)).limit(most)
+        query = query.order_by(*(column.desc() for column in made)) if newest_first else query.order_by(*made)
         with told_apart(), self._reading() as connection:
             return [_order(row) for row in connection.execute(query).mappings()]
 

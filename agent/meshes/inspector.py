@@ -160,7 +160,8 @@ async def _judged(worker: Worker, path: Path, name: str, output: Path | None, li
     started = time.perf_counter()
     report, written = _refused_by_size(path, limits), False
     if report is None:
-        request = {"path": str(path.absolute()), "name": name, "output": str(output or ""), "alone": alone, "limits": list(limits)}
+        written_to = "" if output is None else str(output.absolute())  # the process stands in a folder of its own
+        request = {"path": str(path.absolute()), "name": name, "output": written_to, "alone": alone, "limits": list(limits)}
         answer = await _asked(worker, request, limits.wall_s)
         report, written = _read(answer, path), bool(answer.get("written"))
     return report.model_copy(update={"seconds": round(time.perf_counter() - started, 4)}), written

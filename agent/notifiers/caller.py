@@ -164,12 +164,9 @@ class Caller:
 
     def _adopt(self) -> None:
         """Questions of which nobody was told."""
-        for question in self._ledger.open_questions():
-            key = f"question {question.id}"
-            if question.asked_at > self._now() - _TOLD_WITHIN or self._calls.knows_notice(key):
-                continue
+        for question in self._calls.untold_questions(self._now() - _TOLD_WITHIN):
             told = asked(question)
-            if self._calls.add_notice(key, self._run, told):
+            if self._calls.add_notice(f"question {question.id}", self._run, told):
                 self._log.send(told)
 
     def look(self) -> datetime | None:

@@ -1,8 +1,8 @@
-"""The child process one photo is looked at in: `python -m agent.operator.photo_worker PHOTO OUTPUT`. Pillow lives here only.
+"""The child process one photo is looked at in: `python -m agent.operator.photo_worker PHOTO OUTPUT SMALL`.
 
 ← {"refused": [code, text]}                                     it cannot be used
-← {"width", "height", "sharpness", "darkest", "brightest",      OUTPUT holds the cleaned JPEG; what was measured on it
-   "middle", "clipped_share", "fingerprint"}
+← {"width", "height", "sharpness", "darkest", "brightest",      OUTPUT holds the cleaned JPEG, SMALL the same for a list of several;
+   "middle", "clipped_share", "fingerprint"}                    what was measured on the first
 """
 
 import io
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from agent.operator.photo_bytes import Unusable, kind_of, refuse_polyglot
+from agent.operator.shrinking import encoded, shrunk
 from agent.wire.confined import answer, confine
 
 LONGEST_PX = 2560
@@ -23,6 +24,8 @@ LONGEST_PX = 2560
 ENOUGH_PX = 1800
 """A JPEG is decoded at half, a quarter or an eighth of its size where that leaves its longer side as long as this: that takes no time."""
 LARGEST_BYTES = 4_000_000
+SMALL_PX, SMALL_BYTES = 360, 24_000
+"""Shown 120 pixels wide, of which phones make three each."""
 MOST_PIXELS = {"JPEG": 220_000_000, "PNG": 60_000_000, "WEBP": 60_000_000}
 """A JPEG is decoded at a fraction of its size, so phones with 200 megapixels are let in; the others must be decoded whole."""
 LEAST_PX = 240
@@ -33,17 +36,16 @@ _TILES = 8
 _CLIPPED = 252
 _LEAST_CONTRAST = 5.0
 _CLEARLY = 0.05
-_QUALITIES = (88, 75, 60, 40)
 _Light = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def main() -> None:
     confine()
     warnings.simplefilter("ignore")  # about what is refused or dropped here anyway; stderr is for what went wrong
-    answer(_looked_at(Path(sys.argv[1]), Path(sys.argv[2])))
+    answer(_looked_at(*map(Path, sys.argv[1:4])))
 
 
-def _looked_at(path: Path, output: Path) -> dict[str, Any]:
+def _looked_at(path: Path, output: Path, small: Path) -> dict[str, Any]:
     content = path.read_bytes()
     try:
         kind = kind_of(content)
@@ -51,7 +53,8 @@ def _looked_at(path: Path, output: Path) -> dict[str, Any]:
         picture = _decoded(content, kind)
     except Unusable as unusable:
         return {"refused": [unusable.code, str(unusable)]}
-    output.write_bytes(_encoded(picture))
+    output.write_bytes(encoded(picture, LARGEST_BYTES))
+    small.write_bytes(encoded(shrunk(picture, SMALL_PX), SMALL_BYTES))
     return {"width": picture.width, "height": picture.height, **measured(picture)}
 
 
@@ -106,18 +109,6 @@ def _in_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
             return picture  # a profile that is broken: the colours stay as the numbers say
         return converted or picture
     return picture.convert("RGB")
-
-
-def _encoded(picture: Image.Image) -> bytes:
-    """A JPEG of no more than LARGEST_BYTES: only noise needs a second try."""
-    content = b""
-    for quality in _QUALITIES:
-        written = io.BytesIO()
-        picture.save(written, "JPEG", quality=quality, optimize=True)
-        content = written.getvalue()
-        if len(content) <= LARGEST_BYTES:
-            break
-    return content
 
 
 def measured(picture: Image.Image) -> dict[str, Any]:

@@ -33,11 +33,13 @@ ALIKE = 0.25
 
 class CheckedPhoto(Value):
     """`sha256`: the cleaned JPEG in the store, upright, without place, time and camera; empty where `refused` says why it cannot be used.
+    `small_sha256`: the same for a list of several; empty where there is none.
 
     `hints` are advice, never an obstacle. `fingerprint`: to tell photos that are alike; hexadecimal.
     """
 
     sha256: str = ""
+    small_sha256: str = ""
     width: int = 0
     height: int = 0
     hints: list[Reason] = []
@@ -59,19 +61,21 @@ async def check_photo(photo: Path, store: FileStore) -> CheckedPhoto:
     if size > LARGEST_PHOTO_BYTES:
         text = f"The photo has {size / 1e6:.0f} MB; up to {LARGEST_PHOTO_BYTES / 1e6:.0f} MB are taken. Take it with a smaller size."
         return _refused("too_large", text)
-    output = store.new_temporary(".jpg")
+    output, small = store.new_temporary(".jpg"), store.new_temporary(".jpg")
     try:
         try:
-            told = await ask(_WORKER, [str(photo.absolute()), str(output.absolute())], _LIMITS)
+            told = await ask(_WORKER, [str(path.absolute()) for path in (photo, output, small)], _LIMITS)
         except Died as died:
             _log.warning("photo_check_died", photo=str(photo), why=str(died))
             _refuse_full_disk(str(died))
             return _refused("too_costly", "Looking at the picture took more time or memory than a photo does. Take it again.")
         if "refused" in told:
             return _refused(*told["refused"])
-        return CheckedPhoto.model_validate({**told, "sha256": store.adopt(output), "hints": _hints(told)})
+        kept = {"sha256": store.adopt(output), "small_sha256": store.adopt(small)}
+        return CheckedPhoto.model_validate({**told, **kept, "hints": _hints(told)})
     finally:
         output.unlink(missing_ok=True)
+        small.unlink(missing_ok=True)
 
 
 def with_duplicate_hint(photo: CheckedPhoto, others: Sequence[CheckedPhoto]) -> CheckedPhoto:

@@ -1,9 +1,9 @@
 """Acts of somebody who is not at the page: the same door, the same checks, under a name that says where they came from."""
 
 from agent.domain.values import one_line
+from agent.operator import acts
 from agent.operator.answers import bed_mark
-from agent.operator.web import acts
-from agent.operator.web.desk import Desk
+from agent.operator.desk import Desk
 from agent.ports.ledger import Bed
 from agent.ports.notifier import Notice
 

@@ -40,7 +40,10 @@ class Shelved(Value):
 
 
 class Orderable(Value):
-    """What a marketplace sends. `packaging`: what it is called here; empty: it is none. `suggested`: what four weeks take."""
+    """What a marketplace sends. `packaging`: what it is called here; empty: it is none. `suggested`: what four weeks take.
+
+    `asked`: so many were asked for, and it is not known yet whether that arrived; 0: none.
+    """
 
     marketplace: str
     kind: str
@@ -48,6 +51,7 @@ class Orderable(Value):
     packaging: str
     on_the_way: list[SupplyRequest]
     suggested: int
+    asked: int = 0
 
 
 class Silent(Value):
@@ -102,6 +106,7 @@ def shelf(ledger: Ledger, written: Stocked, answers: Answers, now: datetime) -> 
     known = _Known(stocks, ledger.used(now - LOOKED_BACK), ledger.packagings_promised(), now)
     packagings = [_packaging(packaging, known, written.lead_time_days, answers) for packaging in written.packagings]
     reels = [_shelved(thing, grams, known) for thing, grams in written.reels.items()]
+    asked_for = {(intent.marketplace, intent.kind): intent.quantity for intent in ledger.open_supply_intents()}
     by_supply = {packaging.supply or packaging.name: row for packaging, row in zip(written.packagings, packagings, strict=True)}
     orderable = [
         Orderable(
@@ -111,6 +116,7 @@ def shelf(ledger: Ledger, written: Stocked, answers: Answers, now: datetime) -> 
             packaging=row.name if (row := by_supply.get(kind.kind)) else "",
             on_the_way=answer.on_the_way(kind.kind),
             suggested=_suggested(row),
+            asked=asked_for.get((name, kind.kind), 0),
         )
         for name, answer in answers.items()
         if isinstance(answer, Supplies)

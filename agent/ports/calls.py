@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from agent.domain.question import Question
 from agent.domain.values import Value
 from agent.ports.notifier import Notice
 
@@ -69,7 +70,9 @@ class Calls(Protocol):
         printer said the same, within a day, in an earlier run. The latter spares one notice a run, and no more."""
         ...
 
-    def knows_notice(self, key: str) -> bool: ...
+    def untold_questions(self, asked_before: datetime) -> Sequence[Question]:
+        """Those that wait for an answer, were asked before that time, and have no notice `question <id>`; the oldest first."""
+        ...
 
     def open_notices(self) -> Sequence[KeptNotice]:
         """All about which somebody may still have to be called, the oldest first."""

@@ -1,13 +1,13 @@
 """What the agent knows and means to do, durable at every step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from agent.domain.booking import Booked, Booking
 from agent.domain.errors import AgentError
 from agent.domain.events import Event
-from agent.domain.intent import Act, Intent
+from agent.domain.intent import Act, Intent, NewSupplyIntent, SupplyIntent
 from agent.domain.job import Job, JobState
 from agent.domain.offer import Offer
 from agent.domain.order import Dossier, Order, State
@@ -83,7 +83,13 @@ class Ledger(Protocol):
         """KeyError where there is none."""
         ...
 
-    def orders(self, *, open_only: bool = False) -> Sequence[Order]: ...
+    def orders(self, *, open_only: bool = False) -> Sequence[Order]:
+        """The oldest first. Each is read whole: without `open_only` for commands, not for a daemon at work."""
+        ...
+
+    def some_orders(self, states: Collection[State], most: int, *, newest_first: bool = False) -> Sequence[Order]:
+        """Of those in one of these states so many, the oldest first or the newest."""
+        ...
 
     def count_open(self) -> int:
         """Accepted orders that are not at their end."""
@@ -235,7 +241,21 @@ class Ledger(Protocol):
         ...
 
     def bookings(self, since: datetime) -> Sequence[Booked]:
-        """Orders that were delivered since then, the oldest first."""
+        """Orders that were delivered since then, or given up after something was printed, the oldest first."""
+        ...
+
+    # --- what marketplaces are asked to send ---------------------------------------------------------------
+    def intend_supplies(self, new: NewSupplyIntent) -> tuple[SupplyIntent, bool]:
+        """Written now (True), before the marketplace is asked. Or found: the one of this marketplace and kind that is still open, or one
+        under the same key that was made."""
+        ...
+
+    def open_supply_intents(self) -> Sequence[SupplyIntent]:
+        """Those without an outcome, the oldest first. Each may have been acted on already."""
+        ...
+
+    def settle_supplies(self, intent: SupplyIntent, outcome: Mapping[str, Any]) -> None:
+        """What came of it. An outcome that is there already stays."""
         ...
 
     # --- for those who watch ------------------------------------------------------------------------------

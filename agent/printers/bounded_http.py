@@ -8,17 +8,26 @@ import http.client
 import io
 import socket
 import struct
+import sys
 import threading
 import time
+import warnings
 import weakref
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
+# requests takes a guesser of character sets along where it finds one: 2.9 MiB, for answers that are JSON, and so UTF-8.
+_GUESSER = "charset_normalizer"
+sys.modules.setdefault(_GUESSER, cast(Any, None))
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # that there is none
+    import requests
+if sys.modules[_GUESSER] is None:
+    del sys.modules[_GUESSER]
+import urllib3  # noqa: E402 - after that
+from requests.adapters import HTTPAdapter  # noqa: E402
+from urllib3.connection import HTTPConnection, HTTPSConnection  # noqa: E402
 
 CONNECT_S = 3.0
 """For one address of a host, and for each piece that is sent. A host may have two, and the first may be dead."""

@@ -121,12 +121,12 @@ class MqttLink:
         """What ended or prevents the connection. NeedsOperator: a wrong password, a certificate that is not to be trusted."""
         return self._why
 
-    async def wait_up(self, limit_s: float) -> None:
-        """Until it is up. Raises `why_down()` when the time is up, and at once where waiting cannot help."""
+    async def wait_up(self, limit_s: float, *, once: bool = False) -> None:
+        """Until it is up. Raises `why_down()` when the time is up, at once where waiting cannot help, and with `once` after one attempt."""
         try:
             async with asyncio.timeout(limit_s):
                 while not self.up:
-                    if isinstance(self._why, NeedsOperator):
+                    if isinstance(self._why, NeedsOperator) or (once and self._why.code != "connecting"):
                         raise self._why
                     self._changed.clear()
                     await self._changed.wait()

@@ -31,6 +31,7 @@ def to_be_asked(shop: Shop, printer: str, seen: PrinterObservation) -> bool:
 
 def _note(shop: Shop, printer: str, seen: PrinterObservation) -> None:
     shop.last_seen[printer] = seen
+    shop.measures.looked("printer", printer, answered=seen.state is not PrinterState.OFFLINE)
     if seen.state is PrinterState.OFFLINE:
         shop.away.add(printer)
     else:

@@ -11,7 +11,8 @@ from agent.domain.order import Dossier, Order, State
 from agent.domain.printer import BedState
 from agent.domain.question import Question, Step
 from agent.ports.notifier import Notice, Urgency
-from agent.workflow import submission, watched
+from agent.workflow import stock, submission, watched
+from agent.workflow.restored import PRINTED_SINCE, printed_since
 from agent.workflow.shop import Shop
 from agent.workflow.steps import Go, Hold, Outcome, Wait
 
@@ -27,6 +28,8 @@ async def answered_hold(order: Order, shop: Shop) -> Outcome:
     said = {"choice": choice, "by": question.answered_by}
     if choice == "cancel":
         return await give_up(order, shop, question.answered_by, question)
+    if choice == PRINTED_SINCE:
+        return printed_since(order, question, shop.ledger)
     dossier = _with_answer(order, choice)
     if choice in _JOB_ANSWERS:
         job = _asked_about(order, question, shop)
@@ -79,7 +82,8 @@ _JOB_ANSWERS: dict[str, Callable[[Order, Job, Shop], None]] = {
 
 
 async def give_up(order: Order, shop: Shop, by: str, question: Question | None = None) -> Outcome:
-    """Stop what is ours on printers, tell the marketplace, and end the order. What is on a bed stays for a person to see."""
+    """Stop what is ours on printers, tell the marketplace, and end the order. What is on a bed stays for a person to see; what was printed
+    is booked as lost with the last move, so once."""
     for job in shop.ledger.jobs(order.id):
         if job.state in HOLDS_PRINTER:
             await _stop(order, job, shop)
@@ -90,7 +94,9 @@ async def give_up(order: Order, shop: Shop, by: str, question: Question | None =
     except NeedsOperator as error:
         # The answer stands and is done once the marketplace can be told; a new question would lose it.
         raise Transient(str(error), hint=error.hint, code=error.code) from error
-    return Go(State.CANCELLED, "cancelled", {"by": by}, settles=question)
+    loss = stock.lost_with(order, shop.prices, shop.ledger)
+    booked = {} if loss is None else {"booked": loss.model_dump(mode="json")}
+    return Go(State.CANCELLED, "cancelled", {"by": by, **booked}, settles=question, books=loss)
 
 
 async def _tell_marketplace(order: Order, shop: Shop) -> None:

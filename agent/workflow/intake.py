@@ -36,6 +36,7 @@ class Intake:
         while True:
             try:
                 await self.look()
+                self._shop.measures.looked("marketplace", self._market.name, answered=True)
                 self._back()
                 await self._market.wait_for_news()
             except AgentError as error:
@@ -95,6 +96,7 @@ class Intake:
     def away(self, error: AgentError) -> float:
         """Seconds until the next try; told once."""
         self._lost += 1
+        self._shop.measures.looked("marketplace", self._market.name, answered=False)
         if self._lost == 1:
             log.warning("marketplace_lost", marketplace=self._market.name, why=error.told())
         asked_s = error.retry_after_s if isinstance(error, Transient) else None

@@ -16,10 +16,13 @@ async def fetched(order: Order, shop: Shop) -> Dossier:
 
 
 async def told(order: Order, shop: Shop) -> str:
-    """What a person is asked to do with it. May be called again: nothing is printed twice."""
+    """What a person is asked to do with it. May be called again: nothing is printed twice.
+
+    Where the file is says whoever shows this: a page by a link, a terminal by its path.
+    """
     sha256 = order.dossier.label_sha256
     path = shop.store.path(sha256)
-    by_hand = f"Print the label: {path}"
+    by_hand = "Print the label."
     if shop.labels is None:
         return by_hand
     check = await shop.labels.check(path, submission.remote_of(order).shipping)

@@ -1,6 +1,7 @@
 """Fetch, check, slice: the same work whether it is done for a quote or for an order, and never done twice."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -172,7 +173,9 @@ async def sliced_for(way: Way, settings: PrintSettings, parts: list[Part], shop:
         if (known := _known_slices(key, shop)) is not None:  # made while a turn was waited for
             return known
         shop.store.require_room()
+        began = time.monotonic()
         plates = await slicer.slice(work)
+        shop.measures.sliced(way.slicer, time.monotonic() - began)
         shop.ledger.remember_slice(key, plates)
     return plates
 

@@ -24,6 +24,7 @@ from agent.workflow import watched
 from agent.workflow.attention import look, to_be_asked
 from agent.workflow.beds import guard_bed
 from agent.workflow.pictures import picture_for_question, picture_of_end, take_picture
+from agent.workflow.restored import RESTORED
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, Hold, Outcome, Wait
 from agent.workflow.warmth import may_heat, too_warm
@@ -157,7 +158,8 @@ async def _began_already(case: _Case, seen: PrinterObservation) -> Moved | None:
     if ours and seen.state in ENDED:
         return await _ended(case, seen)
     asked_before = any(
-        event.kind == "start_intended" and event.data.get("job") == case.job.remote_name for event in case.shop.ledger.events(case.order.id)
+        event.kind == RESTORED or (event.kind == "start_intended" and event.data.get("job") == case.job.remote_name)
+        for event in case.shop.ledger.events(case.order.id)
     )
     end = await case.printer.outcome(case.job.remote_name) if asked_before else None
     return None if end is None else await _ended(case, end)

@@ -6,6 +6,7 @@ a bug puts its own order on hold with the traceback in its history, and every ot
 
 import asyncio
 import contextlib
+import time
 import traceback
 from datetime import datetime
 
@@ -40,6 +41,7 @@ class Reconciler:
         self._at_work: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._not_before: dict[str, datetime] = {}
+        self._resting = False
 
     def wake(self) -> None:
         """Something is due: look now."""
@@ -63,8 +65,21 @@ class Reconciler:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    async def rest(self, timeout_s: float) -> None:
+        """As `drain`, and begin nothing more until `go_on`."""
+        self._resting = True
+        await self.drain(timeout_s)
+
+    def go_on(self, shop: Shop) -> None:
+        """In this shop from now on."""
+        self._shop, self._resting = shop, False
+        self._woken.set()
+
     def _begin_due(self) -> float:
         """Start a handler for each due order that has none; returns how long there is nothing more to do."""
+        if self._resting:
+            return TICK_S
+        began = time.perf_counter()
         try:
             now = self._shop.now()
             for order_id in self._shop.ledger.due(now, AT_ONCE + len(self._at_work)):
@@ -74,6 +89,8 @@ class Reconciler:
         except (Transient, NeedsOperator) as error:
             log.error("ledger_unavailable", why=error.told())
             return TICK_S
+        finally:
+            self._shop.measures.passes.took(time.perf_counter() - began)
 
     def _may_begin(self, order_id: str, now: datetime) -> bool:
         if self._not_before.get(order_id, now) > now:
@@ -149,6 +166,7 @@ class Reconciler:
 
     async def _after_error(self, order: Order, error: AgentError) -> None:
         """`order` as its handler saw it: where somebody else moved it meanwhile, the error says nothing of it any more."""
+        self._shop.measures.errors[_kind_of(error)] += 1
         try:
             if self._is_for_a_person(order, error):
                 await self._hold(order, Hold(error.code or "refused", error.told(), {**RETRY, **CANCEL}))
@@ -185,6 +203,7 @@ class Reconciler:
     async def _after_bug(self, order: Order) -> None:
         trace = traceback.format_exc()
         log.error("bug", traceback=trace)
+        self._shop.measures.errors["bug"] += 1
         try:
             self._shop.ledger.record(order.id, "bug", {"traceback": trace[-4000:]})
             last = trace.strip().splitlines()[-1]
@@ -199,6 +218,12 @@ class Reconciler:
         """A full disk cannot take its own record: the last truth stands, and the order is looked at again a little later."""
         log.error("not_recorded", why=why.told())
         self._not_before[order_id] = self._shop.after(LEDGER_PAUSE_S)
+
+
+def _kind_of(error: AgentError) -> str:
+    """What the error asks for; its adapter's own name for it says too much."""
+    kinds: dict[type[AgentError], str] = {Unsound: "unsound", Transient: "transient", NeedsOperator: "needs_operator", Refused: "refused"}
+    return next((name for kind, name in kinds.items() if isinstance(error, kind)), "other")
 
 
 def _briefly(data: dict[str, object]) -> dict[str, object]:

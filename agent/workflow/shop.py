@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agent.domain.booking import Prices
 from agent.domain.errors import NeedsOperator
 from agent.domain.fit import Packaging
+from agent.domain.measures import Measures
 from agent.domain.printer import PrinterFacts, PrinterObservation
 from agent.ports.files import FileStore
 from agent.ports.labels import Labels
@@ -117,8 +118,32 @@ class Shop:
     """So long before a parcel has to be on its way a person is reminded of what it waits for."""
     memory: Memory = field(default_factory=Memory)
     """What the planner need not read again: see promises.py."""
+    measures: Measures = field(default_factory=Measures)
+    """What this daemon has counted: for whoever keeps figures."""
     puzzled: dict[str, Puzzled] = field(default_factory=dict)
     """Printer -> since when it makes no sense: see attention.py."""
+    leaving: frozenset[str] = frozenset()
+    """Printers that the configuration no longer has, and that are still at a print: nothing new is planned for them."""
+
+    def remembering(self, before: "Shop") -> "Shop":
+        """This shop, with what one before it knew of printers and prints: the configuration changed, and the machines did not."""
+        for name in before.last_seen.keys() - self.printers.keys():
+            del before.last_seen[name]
+        before.away.intersection_update(self.printers)
+        before.counts.forget()
+        return replace(
+            self,
+            foreign_jobs=before.foreign_jobs,
+            heating=before.heating,
+            last_seen=before.last_seen,
+            away=before.away,
+            seen=before.seen,
+            watched=before.watched,
+            progress=before.progress,
+            counts=before.counts,
+            measures=before.measures,
+            puzzled=before.puzzled,
+        )
 
     def printer(self, name: str) -> Printer:
         """NeedsOperator where the configuration no longer has it."""
@@ -136,7 +161,7 @@ class Shop:
 
     def facts(self) -> list[PrinterFacts]:
         """With what is left on the spools."""
-        return self.counts.facts([printer.facts for printer in self.printers.values()], self.ledger)
+        return self.counts.facts([printer.facts for name, printer in self.printers.items() if name not in self.leaving], self.ledger)
 
     def packagings(self) -> list[Packaging]:
         """With how many of them are left."""

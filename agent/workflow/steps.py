@@ -27,7 +27,7 @@ class Go:
     takes: Taking | None = None
     """What was taken from the stock for it, counted in the same transaction."""
     books: Booking | None = None
-    """What the order brought, likewise."""
+    """What the order brought or lost, likewise."""
 
 
 @dataclass(frozen=True)

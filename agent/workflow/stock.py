@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from agent.domain.booking import Booking, Prices, Rejected, booked
+from agent.domain.booking import Booking, Prices, Rejected, booked, lost
 from agent.domain.fit import Packaging
 from agent.domain.job import Job, JobState
 from agent.domain.offer import RemoteOrder
@@ -102,8 +102,20 @@ def packed_in(packaging: str) -> Taking | None:
 
 def brought(order: Order, remote: RemoteOrder, prices: Prices, ledger: Ledger) -> Booking:
     """By what the ledger has of it: every print, also those that failed, and what a person rejected."""
-    printers = {job.remote_name: job.printer for job in ledger.jobs(order.id)}
+    return booked(remote.payout, ledger.takings(order.id), _printers_of(order, ledger), _made_again(order, ledger), prices)
+
+
+def lost_with(order: Order, prices: Prices, ledger: Ledger) -> Booking | None:
+    """What goes with an order that is given up; None where nothing was printed for it."""
+    currency = order.dossier.offer.payout.currency
+    return lost(currency, ledger.takings(order.id), _printers_of(order, ledger), _made_again(order, ledger), prices)
+
+
+def _printers_of(order: Order, ledger: Ledger) -> dict[str, str]:
+    return {job.remote_name: job.printer for job in ledger.jobs(order.id)}
+
+
+def _made_again(order: Order, ledger: Ledger) -> Rejected:
     rejected = [event.data for event in ledger.events(order.id) if event.kind == "rejected"]
     grams, seconds = (sum(float(data.get(key) or 0) for data in rejected) for key in ("grams", "seconds"))
-    made_again = Rejected(grams=grams, seconds=round(seconds), times=len(rejected))
-    return booked(remote.payout, ledger.takings(order.id), printers, made_again, prices)
+    return Rejected(grams=grams, seconds=round(seconds), times=len(rejected))

@@ -33,6 +33,15 @@ class PrinterWatch:
         self._paused = False
 
     @property
+    def printer(self) -> Printer:
+        return self._printer
+
+    def in_shop(self, shop: Shop) -> "PrinterWatch":
+        """This watch, which knows what it told, in another shop with the same printer. It must not run meanwhile."""
+        self._shop = shop
+        return self
+
+    @property
     def _name(self) -> str:
         return self._printer.facts.name
 

@@ -15,7 +15,8 @@ from tests.config.folder import HOT, MARKETPLACE, VIRTUAL, Folder
 NAME = "a name of up to 64 letters, digits, '.', '_' and '-'"
 HOURS = 'hours such as "08:00-22:00"'
 SECTIONS = (
-    "one of agent, ledger, marketplaces, acceptance, online, schedule, slicing, printing, files, labels, supplies, costs, web, mqtt, "
+    "one of agent, ledger, marketplaces, acceptance, online, schedule, slicing, printing, files, retention, backup, labels, supplies, "
+    "costs, web, metrics, mqtt, "
     "notifications"
 )
 

@@ -23,8 +23,8 @@ from agent.domain.account import Earning, Earnings, EarningState, Presence, Stat
 from agent.domain.errors import Refused
 from agent.domain.printer import BedState, PrinterState, Temperatures
 from agent.domain.values import Money
+from agent.operator.desk import Desk
 from agent.operator.remote import RemoteActs
-from agent.operator.web.desk import Desk
 from agent.wire.mqtt import Broker
 from agent.wire.tls import trusting
 from agent.workflow.acceptance import Mode, Policy

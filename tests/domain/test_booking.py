@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.domain.booking import Booked, Booking, Prices, Rejected, booked, months, sums_of
+from agent.domain.booking import Booked, Booking, Prices, Rejected, booked, lost, months, sums_of
 from agent.domain.stock import StockKind, Taking, Why
 from agent.domain.values import Money
 
@@ -80,3 +80,14 @@ def test_by_month_the_newest_first_with_what_was_made_again() -> None:
     newest = found[0]
     assert {sums.currency: str(sums.gross) for sums in newest.sums} == {"EUR": "7.00", "USD": "3"}
     assert (newest.failed_prints, newest.failed_g, newest.rejected, newest.rejected_g, newest.grams) == (1, 10, 1, 4, 35)
+
+
+def test_what_was_given_up_brings_nothing_and_takes_off_what_it_took() -> None:
+    day = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    loss = lost("USD", [taking("j1", 10), taking("j2", 5, Why.CANCELLED)], {}, Rejected(), PRICES)
+    assert loss is not None and lost("USD", [], {}, Rejected(), PRICES) is None
+    bookings = {"a": book(eur("5.00"), taking("j3", 10)), "b": loss}
+    (month,) = months([Booked(order_id=name, marketplace="m", remote_id="r", at=day, booking=its) for name, its in bookings.items()], UTC)
+    (sums,) = month.sums
+    assert (sums.currency, str(sums.gross), sums.filament) == ("EUR", "5.00", 25 * sums_of([bookings["a"]])[0].filament / 10)
+    assert (month.given_up, month.given_up_g, month.failed_prints, month.grams) == (1, 15, 0, 25)

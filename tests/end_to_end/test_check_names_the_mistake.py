@@ -1,11 +1,13 @@
 """`check` against real servers: a wrong code, serial, authority or password is named as such, and never shown."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.discovery.servers import which
 from tests.rigs.agent_process import ROOT, AgentHome
 from tests.rigs.bambu_server import BambuServer, running_bambu
 from tests.rigs.klipper_server import KlipperServer, running_klipper
@@ -97,3 +99,9 @@ def test_a_klipper_printer(klipper: KlipperServer, tmp_path: Path, mistake: Call
     level, text = checked(home)
     assert level == "error"
     assert told in text, text
+
+
+async def test_setup_knows_a_moonraker_when_it_sees_one(klipper: KlipperServer) -> None:
+    server = await which(klipper.url, klipper.api_key)
+    assert server is not None
+    assert (server.kind, server.instance) == ("moonraker", socket.gethostname())

@@ -70,7 +70,8 @@ SAID = Shipping(carrier="Sandbox Post", tracking_number="SBX123")
 async def test_the_person_is_told_what_the_label_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(None)
     text = await asked(tmp_path, desk, SAID, monkeypatch)
-    assert text.startswith("Print the label: /") and "4×6 in label" in text and "with the tracking number of this parcel" in text
+    assert text.startswith("Print the label. ") and str(tmp_path) not in text
+    assert "4×6 in label" in text and "with the tracking number of this parcel" in text
     assert desk.verdicts == [LabelVerdict.GOOD], "looked at once, however often the handler is called"
 
 
@@ -85,7 +86,7 @@ async def test_a_wrong_label_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (PrintEnd.COMPLETED, "was printed on ipp://q"),
         (PrintEnd.WAITING, "waits in ipp://q as job 7: the roll is empty"),
         (PrintEnd.FAILED, "was not printed on ipp://q: the roll is empty"),
-        (NeedsOperator("perhaps it was", hint="Look."), "could not be printed: perhaps it was — Look. Print the label: /"),
+        (NeedsOperator("perhaps it was", hint="Look."), "could not be printed: perhaps it was — Look. Print the label. "),
     ],
 )
 async def test_what_became_of_its_print_is_told(

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from agent.domain.errors import NeedsOperator, Refused
 from agent.ledger.files import DiskStore
-from agent.operator import photo_worker, photos
+from agent.operator import photo_worker, photos, shrinking
 from agent.operator.photo_bytes import Unusable, kind_of, refuse_polyglot
 from agent.operator.photos import LARGEST_PHOTO_BYTES, CheckedPhoto, check_photo, check_photos
 from tests.conftest import FIGURES, Tell
@@ -114,7 +114,7 @@ async def test_place_time_and_camera_are_gone_and_the_picture_stands_upright(sto
 def test_what_cameras_and_programs_write_is_taken(content: Callable[[], bytes], tmp_path: Path) -> None:
     """In this process: what is judged is the same, and none of these is hostile."""
     (tmp_path / "photo").write_bytes(content())
-    told = photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept")
+    told = photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept", tmp_path / "small")
     assert (told["width"], told["height"]) == (1600, 1200)
     kept = Image.open(tmp_path / "kept")
     difference = np.abs(np.asarray(kept.convert("L"), np.float32) - np.asarray(good().convert("L"), np.float32)).mean()
@@ -126,7 +126,7 @@ def test_sixteen_bits_and_transparency_become_what_a_person_sees(tmp_path: Path)
     clear = Image.new("RGBA", (400, 300), (255, 0, 0, 0))
     for picture, grey in ((deep, 128), (clear, 255)):
         (tmp_path / "photo").write_bytes(encoded(picture, "PNG"))
-        photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept")
+        photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept", tmp_path / "small")
         assert abs(np.asarray(Image.open(tmp_path / "kept"), np.float32).mean() - grey) < 2
 
 
@@ -140,11 +140,13 @@ async def test_twelve_megapixels_take_about_a_second_and_become_small(
     record_property(FIGURES, f"photo of 12 MP, {path.stat().st_size / 1e6:.1f} MB: checked and cleaned in {took:.2f} s")
     assert (checked.refused, checked.width, codes(checked)) == (None, 2000, [])
     assert store.path(checked.sha256).stat().st_size < photo_worker.LARGEST_BYTES
+    small = store.path(checked.small_sha256).read_bytes()
+    assert len(small) <= photo_worker.SMALL_BYTES and Image.open(io.BytesIO(small)).size == (360, 270)
 
 
 def test_not_even_noise_is_kept_large() -> None:
     noise = Image.fromarray(np.random.default_rng(3).integers(0, 256, (2560, 2560, 3), np.uint8))
-    assert len(photo_worker._encoded(noise)) <= photo_worker.LARGEST_BYTES
+    assert len(shrinking.encoded(noise, photo_worker.LARGEST_BYTES)) <= photo_worker.LARGEST_BYTES
 
 
 # --- what is hinted at -------------------------------------------------------------------------------------------------
@@ -255,9 +257,9 @@ def _animation(kind: str) -> bytes:
 )
 def test_what_is_no_photo_is_refused_with_a_plain_reason(content: Callable[[], bytes], code: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "photo").write_bytes(content())
-    refused, text = photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept")["refused"]
+    refused, text = photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept", tmp_path / "small")["refused"]
     assert (refused, says in text) == (code, True), text
-    assert not (tmp_path / "kept").exists()
+    assert not any((tmp_path / name).exists() for name in ("kept", "small"))
 
 
 async def test_a_refusal_comes_through_the_process_and_leaves_nothing(store: DiskStore, photo: Callable[[bytes], Path]) -> None:
@@ -318,12 +320,13 @@ def test_whatever_is_in_it_the_answer_is_a_clean_picture_or_a_reason(
     for place, other in cuts:
         content[place : place + len(other)] = other
     (tmp_path / "photo").write_bytes(bytes(content) + behind)
-    (tmp_path / "kept").unlink(missing_ok=True)
-    told = photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept")
+    for name in ("kept", "small"):
+        (tmp_path / name).unlink(missing_ok=True)
+    told = photo_worker._looked_at(tmp_path / "photo", tmp_path / "kept", tmp_path / "small")
     if "refused" in told:
         assert told["refused"][0] and told["refused"][1].endswith(".")
     else:
-        assert kind_of((tmp_path / "kept").read_bytes()) == "JPEG"
+        assert [kind_of((tmp_path / name).read_bytes()) for name in ("kept", "small")] == ["JPEG", "JPEG"]
 
 
 @given(st.binary(max_size=300))

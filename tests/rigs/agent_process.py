@@ -82,6 +82,11 @@ class AgentHome:
     def add_virtual(self, name: str, speed: float = 100_000, profile: str = "prusa-mk3s") -> None:
         self._printer(name, f'kind = "virtual"\nspeed = {speed}\nprofile = "{profile}"\n')
 
+    def add_broker(self, port: int, username: str, password: str) -> None:
+        """A dashboard over MQTT."""
+        self._secret("broker", password)
+        self.add(f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nusername = "{username}"\npassword_file = "secrets/broker"\n')
+
     def _printer(self, name: str, text: str) -> None:
         (self.folder / "printers" / f"{name}.toml").write_text(f'name = "{name}"\nbed_cool_c = 0\n{text}{_BLACK}')
 

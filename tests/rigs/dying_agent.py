@@ -6,7 +6,8 @@ order's history count; putting an order back to sleep has none.
 `dies_in="during start 0.02"`: in its first such call to its printer; before it, after it, or so many seconds into it (a call that is
 over sooner is died in right then, before anybody hears of its end).
 
-It asks about a start after a little more than the time that a request may be on its way, not after half a minute.
+It asks about a start after a little more than the time that a request may be on its way, not after half a minute, and it remembers what
+PrusaSlicer said of itself, as the commands do.
 
 Each life is a process of its own, forked off one that has imported the agent already (tests/rigs/nursery.py).
 """
@@ -29,6 +30,7 @@ from agent.printers.bambu.printer import BambuPrinter
 from agent.printers.moonraker.printer import MoonrakerPrinter
 from agent.printers.octoprint import OctoPrintPrinter
 from agent.printers.virtual import VirtualPrinter
+from agent.slicers.remembered import cache_dir
 from agent.workflow.shop import Pace
 from tests.rigs.nursery import Forked, says_into
 
@@ -81,6 +83,7 @@ class _Death:
         for module in (orders, jobs, people):
             module.append_event = self.append  # type: ignore[attr-defined]
         DefaultDialect.do_commit = lambda dialect, connection: self.commit(dialect, connection)  # type: ignore[method-assign]
+        wiring.build_slicers = partial(wiring.build_slicers, cache_dir=cache_dir())
         wiring.Shop = partial(wiring.Shop, pace=Pace(start_may_take_s=Pace.request_on_its_way_s + 2))  # type: ignore[misc,assignment]
         if self.in_call:
             for adapter in (OctoPrintPrinter, MoonrakerPrinter, BambuPrinter, VirtualPrinter):

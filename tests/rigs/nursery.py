@@ -17,6 +17,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+from agent.wire.tls import public_trust
+
 _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload(
     [
@@ -24,8 +26,10 @@ _FORKED.set_forkserver_preload(
         "tests.rigs.dying_agent",
         "agent.daemon",
         *(f"agent.commands.{name}" for name in ("run", "check", "look", "offers", "confirm", "workbench")),
+        *("httpcore", "anyio._backends._asyncio"),  # which httpx loads with its first client
     ]
 )
+public_trust()  # kept from here on: to read the authorities takes longer than many a life's own work
 _one_asks = threading.Lock()
 """An exit code can be read once, and whoever starts a process asks for those of all others."""
 

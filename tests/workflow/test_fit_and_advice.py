@@ -28,7 +28,6 @@ from agent.operator.answers import Answers
 from agent.sandbox import models
 from agent.slicers.placing import EDGE_MM, free_mm, place, supports_mm, usable_mm
 from agent.slicers.profiles import Profile, ProfileLibrary, default_profiles_dir
-from agent.wiring import policy_of
 from agent.workflow.acceptance import Mode, Policy, Situation, decide
 from agent.workflow.advice import advice
 from agent.workflow.printer_rules import fits_bed
@@ -211,7 +210,7 @@ def test_a_part_that_goes_into_no_packaging_is_declined(size: Sides, ok: bool) -
 
 def test_the_configurations_packagings_are_what_is_looked_at(config: Path) -> None:
     config.write_text(config.read_text() + "[acceptance]\npackagings = { box-s = [150, 100.5, 80] }\n")
-    assert policy_of(load(config, {}).acceptance).packagings == [Packaging(name="box-s", inner_mm=(150, 100.5, 80))]
+    assert load(config, {}).acceptance.value().packagings == [Packaging(name="box-s", inner_mm=(150, 100.5, 80))]
 
 
 @pytest.mark.parametrize("inner", ["[150, 100]", "[150, 100, 80, 1]", "[150, 100, 0]", '"150x100x80"', "[]"])

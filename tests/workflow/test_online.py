@@ -12,7 +12,7 @@ from agent.domain.account import Presence, Status
 from agent.domain.printer import PrinterState
 from agent.marketplaces.operator_api import OperatorApi
 from agent.sandbox.marketplace.problems import Problem
-from agent.wiring import online_watch, policy_of
+from agent.wiring import online_watch
 from agent.workflow.online import LOOK_S, set_by_agent
 from tests.rigs.agent_process import AgentHome
 from tests.sandbox.stall import offer
@@ -234,5 +234,5 @@ async def test_the_daemon_watches_unless_it_was_told_not_to_or_answers_no_offers
     home = AgentHome(scene.folder / "home")
     home.add(more)
     settings = load(home.config)
-    shop = replace(scene.shop, policy=policy_of(settings.acceptance))
+    shop = replace(scene.shop, policy=settings.acceptance.value())
     assert (online_watch(settings, shop) is not None) is watches

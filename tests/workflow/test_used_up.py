@@ -16,6 +16,7 @@ from agent.domain.values import Money
 from agent.operator.answers import Answers
 from agent.ports.notifier import Urgency
 from agent.workflow.acceptance import Policy
+from agent.workflow.steps import Hold
 from tests.workflow.workshop import BLACK, Outside, Workshop, make_offer
 
 BOXES = [Packaging(name="box-s", inner_mm=(50, 50, 50), stock=2), Packaging(name="box-m", inner_mm=(90, 90, 90), stock=9)]
@@ -68,6 +69,11 @@ class Shop(Workshop):
                 self.ada.choose(question.step, order_id, "")
             await self.settle()
 
+    def held(self, order_id: str) -> None:
+        """Put on hold, as the marketplace's word that it is cancelled does."""
+        order, hold = self.ledger.order(order_id), Hold("test", "What now?", {"cancel": "give up"})
+        self.ledger.ask(self.ledger.move(order, hold.move(order)), hold.question())
+
     def left(self) -> dict[str, float]:
         return {stock.name: stock.left for stock in self.ledger.stock()}
 
@@ -89,6 +95,36 @@ async def test_an_order_takes_its_filament_and_its_box_and_brings_what_is_left(t
         assert (booked.booking.rejected.grams, booked.booking.rejected.times) == (1.5, 1)
         (told,) = [event.data for event in shop.ledger.events(order_id) if event.kind == "delivered"]
         assert told["booked"]["gross"] == {"amount": "12.50", "currency": "EUR"}, "in the chained history, and so in the dossier"
+
+
+async def test_what_an_order_took_that_was_given_up_is_booked_as_lost_once(tmp_path: Path) -> None:
+    with Shop(tmp_path) as shop:
+        object.__setattr__(shop.shop, "prices", Prices(of_filament=Money(amount=20, currency="EUR"), of_printers=100))  # type: ignore[arg-type]
+        order_id = await shop.take()
+        shop.shop.progress.clear()
+        shop.outside.printer.finish(PrinterState.FAILED)
+        await shop.settle()
+        shop.ada.choose(Step.HOLD, order_id, "cancel")
+        await shop.settle()
+        assert shop.ledger.order(order_id).state is State.CANCELLED
+        await shop.settle()
+        (booked,) = shop.ledger.bookings(datetime(2020, 1, 1, tzinfo=UTC))
+        assert (booked.booking.given_up, str(booked.booking.gross), booked.booking.grams) == (True, "0.00 EUR", 3)
+        (spent,) = booked.booking.prints
+        assert (str(spent.filament), spent.seconds) == ("0.06 EUR", 600)
+        (told,) = [event.data for event in shop.ledger.events(order_id) if event.kind == "cancelled"]
+        assert told["booked"]["given_up"] is True
+
+
+async def test_an_order_of_which_nothing_was_printed_is_given_up_without_a_loss(tmp_path: Path) -> None:
+    with Shop(tmp_path) as shop:
+        shop.ledger.set_bed("mk3s", BedState.OCCUPIED, "Ada")
+        order = shop.ledger.order(await shop.take())
+        shop.held(order.id)
+        shop.ada.choose(Step.HOLD, order.id, "cancel")
+        await shop.settle()
+        assert shop.ledger.order(order.id).state is State.CANCELLED
+        assert shop.ledger.bookings(datetime(2020, 1, 1, tzinfo=UTC)) == []
 
 
 async def test_the_plan_and_the_decision_go_by_what_is_left(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from fastapi.responses import RedirectResponse, Response
 from agent.domain.account import SupplyRequest
 from agent.domain.errors import Refused
 from agent.domain.stock import StockKind, Thing, configured
+from agent.operator.desk import Desk
 from agent.operator.earned import LOOKED_BACK, Earned, earned
 from agent.operator.shelf import Shelf, asked, shelf
-from agent.operator.supplies import ask_for
-from agent.operator.web.desk import Desk
+from agent.operator.supplies import Wish, ask_for
 from agent.operator.web.forms import text_of
 from agent.operator.web.rendering import Pages
 from agent.operator.web.visitors import Visitors
@@ -43,7 +43,7 @@ async def request_supplies(desk: Desk, by: str, marketplace: str, kind: str, qua
     market = desk.back.marketplaces.get(marketplace)
     if not isinstance(market, Supplying):
         raise Refused(f"No marketplace {marketplace} sends supplies.", hint="The page of supplies lists those that do.", code="unable")
-    made = await ask_for(market, marketplace, kind, quantity, desk.now().date(), seen=seen)
+    made = await ask_for(market, desk.ledger, Wish(marketplace, kind, quantity, by), desk.now(), seen=seen)
     log.info("supplies_asked_for", by=by, marketplace=marketplace, kind=kind, quantity=quantity, request=made.request_id)
     return made
 

@@ -1,15 +1,19 @@
 """/api/v1: the same for scripts, with tokens. What takes a person is not here: nothing in it agrees to a sentence or takes photos."""
 
+from email.utils import format_datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.domain.person import ApiToken, Scope
-from agent.operator.web import acts, stories
-from agent.operator.web.desk import Desk
-from agent.operator.web.looks import PrinterLooks
+from agent.operator import acts
+from agent.operator.desk import Desk
+from agent.operator.looks import PrinterLooks
+from agent.operator.pictures import PrinterPictures
+from agent.operator.web import stories
 from agent.operator.web.problems import documented
 from agent.operator.web.tasks import Task, Told, what_waits
 from agent.operator.web.visitors import Visitors
@@ -25,7 +29,10 @@ class Tasks(Told):
 
 
 class Orders(Told):
+    """`open`: so many orders are open, also where not all of them are in the list."""
+
     orders: list[stories.OrderBrief]
+    open: int
 
 
 class Offers(Told):
@@ -79,9 +86,10 @@ class TokenWith:
         return self._visitors.token(request, self._scope)
 
 
-def routes(desk: Desk, looks: PrinterLooks, visitors: Visitors) -> APIRouter:
+def routes(desk: Desk, looks: PrinterLooks, pictures: PrinterPictures, visitors: Visitors) -> APIRouter:
     router = APIRouter(prefix="/api/v1", dependencies=[BEARER])
     _add_reading(router, desk, looks, visitors)
+    _add_printers(router, desk, looks, pictures, visitors)
     _add_acting(router, desk, looks, visitors)
     return router
 
@@ -93,9 +101,11 @@ def _add_reading(router: APIRouter, desk: Desk, looks: PrinterLooks, visitors: V
     async def now() -> Tasks:
         return Tasks(tasks=what_waits(desk.ledger, await looks.now(), desk.now()))
 
-    @router.get("/orders", dependencies=may_read, responses=READING, summary="The open orders, or the latest that have ended")
+    listed = f"The open orders, the oldest {stories.MOST_OPEN} of them, or the latest that have ended"
+
+    @router.get("/orders", dependencies=may_read, responses=READING, summary=listed)
     async def orders(ended: bool = False) -> Orders:
-        return Orders(orders=stories.orders(desk.ledger, ended=ended))
+        return Orders(orders=stories.orders(desk.ledger, ended=ended), open=desk.ledger.count_open())
 
     @router.get("/orders/{order_id}", dependencies=may_read, responses=ACTING, summary="One order's whole story")
     async def order(order_id: Annotated[str, ID]) -> stories.OrderStory:
@@ -105,9 +115,24 @@ def _add_reading(router: APIRouter, desk: Desk, looks: PrinterLooks, visitors: V
     async def offers() -> Offers:
         return Offers(offers=stories.offers(desk.ledger, desk.now()))
 
+
+def _add_printers(router: APIRouter, desk: Desk, looks: PrinterLooks, pictures: PrinterPictures, visitors: Visitors) -> None:
+    may_read = [Depends(TokenWith(visitors, Scope.READ))]
+
     @router.get("/printers", dependencies=may_read, responses=READING, summary="The printers as they were seen in the last seconds")
     async def printers() -> Printers:
-        return Printers(printers=stories.printers(desk, await looks.now()))
+        return Printers(printers=stories.printers(desk, await looks.now(), pictures))
+
+    @router.get(
+        "/printers/{printer}/picture",
+        dependencies=may_read,
+        responses={**ACTING, 200: {"content": {"image/jpeg": {}}}},
+        response_class=Response,
+        summary="What the printer's camera sees, not older than a few seconds",
+    )
+    async def picture(printer: Annotated[str, _NAME]) -> Response:
+        taken = await pictures.fresh(printer)
+        return Response(taken.large, media_type="image/jpeg", headers={"last-modified": format_datetime(taken.taken_at, usegmt=True)})
 
 
 def _add_acting(router: APIRouter, desk: Desk, looks: PrinterLooks, visitors: Visitors) -> None:

@@ -10,11 +10,11 @@ from agent.domain.account import SupplyRequest
 from agent.domain.label import LabelPrint
 from agent.domain.person import ApiToken, Scope
 from agent.domain.stock import StockKind
+from agent.operator.desk import Desk
 from agent.operator.earned import EarnedMonth, There
 from agent.operator.shelf import Orderable, Shelved, Silent
 from agent.operator.web import accounts, parcels, stories
 from agent.operator.web.api import ACTING, BEARER, ID, READING, Done, Said, TokenWith, signature
-from agent.operator.web.desk import Desk
 from agent.operator.web.tasks import Told
 from agent.operator.web.visitors import Visitors
 

@@ -7,7 +7,10 @@ from starlette.exceptions import HTTPException
 
 from agent import __version__
 from agent.domain.errors import AgentError, Refused
+from agent.operator.desk import Desk
+from agent.operator.looks import PrinterLooks
 from agent.operator.photo_uploads import PhotoUploads
+from agent.operator.pictures import PrinterPictures
 from agent.operator.web import (
     accounts,
     api,
@@ -15,6 +18,7 @@ from agent.operator.web import (
     buttons,
     files,
     forms,
+    measured,
     pages,
     parcels,
     photographing,
@@ -23,10 +27,8 @@ from agent.operator.web import (
     uploading,
 )
 from agent.operator.web.access import Access
-from agent.operator.web.desk import Desk
 from agent.operator.web.feed import Feed
 from agent.operator.web.guard import LARGEST_CHUNK, LARGEST_FORM, LARGEST_PHOTOS, Guard
-from agent.operator.web.looks import PrinterLooks
 from agent.operator.web.problems import as_json, for_scripts, problem_of
 from agent.operator.web.rendering import STATIC, Pages
 from agent.operator.web.visitors import NotSignedIn, Visitor, Visitors
@@ -42,7 +44,7 @@ _MEDIA_TYPES = {
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def build(access: Access, desk: Desk, looks: PrinterLooks, feed: Feed) -> FastAPI:
+def build(access: Access, desk: Desk, looks: PrinterLooks, pictures: PrinterPictures, feed: Feed) -> FastAPI:
     app = FastAPI(
         title="intagly-agent",
         version=__version__,
@@ -54,11 +56,12 @@ def build(access: Access, desk: Desk, looks: PrinterLooks, feed: Feed) -> FastAP
     )
     visitors, shown = Visitors(access, desk), Pages(desk.name)
     printing = parcels.LabelPrinting(desk)
-    app.include_router(api.routes(desk, looks, visitors))
+    app.include_router(api.routes(desk, looks, pictures, visitors))
     app.include_router(signing_in.routes(access, desk, visitors, shown))
-    app.include_router(pages.routes(desk, looks, feed, visitors, shown))
+    app.include_router(pages.routes(desk, looks, pictures, feed, visitors, shown))
     app.include_router(forms.routes(desk, looks, visitors))
     app.include_router(files.routes(desk, visitors))
+    app.include_router(files.camera_routes(pictures, visitors))
     app.include_router(accounts.routes(desk, visitors, shown))
     app.include_router(parcels.routes(desk, printing, visitors, shown))
     app.include_router(api_accounts.routes(desk, printing, visitors))
@@ -68,6 +71,8 @@ def build(access: Access, desk: Desk, looks: PrinterLooks, feed: Feed) -> FastAP
     app.include_router(rejections.routes(desk, visitors, shown))
     app.include_router(rejections.api_routes(desk, visitors))
     app.include_router(buttons.routes(desk, looks))
+    if desk.metrics is not None:
+        app.include_router(measured.routes(desk.metrics, visitors))
     _add_static(app)
     _add_errors(app, visitors, shown)
     app.add_middleware(Guard, access=access, largest=_largest)

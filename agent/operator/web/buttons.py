@@ -11,10 +11,10 @@ from fastapi.responses import PlainTextResponse, Response
 from agent.domain.errors import AgentError, Refused
 from agent.domain.person import hashed
 from agent.domain.question import Step
-from agent.operator.web import acts
-from agent.operator.web.desk import Desk
+from agent.operator import acts
+from agent.operator.desk import Desk
+from agent.operator.looks import PrinterLooks
 from agent.operator.web.limits import RateLimit
-from agent.operator.web.looks import PrinterLooks
 from agent.operator.web.problems import as_json
 from agent.ports.calls import Buttons, KeptButton, Press
 

@@ -6,9 +6,9 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import FormData
 
 from agent.domain.errors import Refused
-from agent.operator.web import acts
-from agent.operator.web.desk import Desk
-from agent.operator.web.looks import PrinterLooks
+from agent.operator import acts
+from agent.operator.desk import Desk
+from agent.operator.looks import PrinterLooks
 from agent.operator.web.visitors import Visitors
 
 LARGEST_ID = 2**31 - 1

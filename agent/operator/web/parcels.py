@@ -14,8 +14,9 @@ from agent.domain.events import Event
 from agent.domain.label import LabelPrint
 from agent.domain.order import Order
 from agent.domain.question import Step
-from agent.operator.web import acts, stories
-from agent.operator.web.desk import Desk
+from agent.operator import acts
+from agent.operator.desk import Desk
+from agent.operator.web import stories
 from agent.operator.web.forms import number_of, text_of
 from agent.operator.web.rendering import Pages
 from agent.operator.web.tasks import Task, Told, task_of

@@ -17,9 +17,9 @@ from agent.domain.order import Order
 from agent.domain.rejection import told
 from agent.domain.upload import MOST_PHOTOS, NewUpload
 from agent.operator.answers import Answers
+from agent.operator.desk import Desk
 from agent.operator.photo_uploads import KeptPhoto, PhotoUploads, photo_question
 from agent.operator.web import stories
-from agent.operator.web.desk import Desk
 from agent.operator.web.forms import number_of, text_of
 from agent.operator.web.problems import problem_of
 from agent.operator.web.rendering import Pages
@@ -159,14 +159,15 @@ def routes(visitors: Visitors, uploads: PhotoUploads, page: PhotoPage, desk: Des
             return await page.sent(visitor, order_id, form)
 
     @router.get("/orders/{order_id}/photos/{upload_id}")
-    async def picture(request: Request, order_id: str, upload_id: str) -> Response:
+    async def picture(request: Request, order_id: str, upload_id: str, small: bool = False) -> Response:
         """One that was not handed in yet: what came out of looking at it, never what was sent."""
         visitors.visitor(request)
         kept = {photo.id: photo for photo in await uploads.kept(stories.order_of(desk.ledger, order_id))}
         photo = kept.get(upload_id)
         if photo is None or not photo.usable or not desk.store.has(photo.sha256):
             raise Refused("This order has no such photo.", hint="Its page shows those it has.", code="no_such_file")
-        return FileResponse(desk.store.path(photo.sha256), media_type="image/jpeg", headers=_PICTURE_HEADERS)
+        shown = photo.small_sha256 if small and photo.small_sha256 else photo.sha256
+        return FileResponse(desk.store.path(shown), media_type="image/jpeg", headers=_PICTURE_HEADERS)
 
     return router
 

@@ -23,6 +23,7 @@ _STATUS = {
     "no_such_printer": 404,
     "no_such_question": 404,
     "no_such_button": 404,
+    "no_camera": 404,
     "button_spent": 409,
     "button_too_old": 410,
     "no_such_upload": 404,
@@ -87,7 +88,7 @@ def as_json(error: Exception) -> Response:
 
 
 def for_scripts(request: Request) -> bool:
-    return request.url.path.startswith(("/api/", "/uploads"))
+    return request.url.path.startswith(("/api/", "/uploads", "/metrics"))
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

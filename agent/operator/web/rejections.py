@@ -14,10 +14,10 @@ from agent.domain.question import Question, Step
 from agent.domain.rejection import LONGEST_WHY, REASONS, Rejection, RejectReason, Reprint, told
 from agent.domain.values import Token
 from agent.operator.answers import Answers, require_pieces
+from agent.operator.desk import Desk
 from agent.operator.photo_uploads import photo_question
 from agent.operator.web import stories
 from agent.operator.web.api import ACTING, BEARER, Done, Said, TokenWith, signature
-from agent.operator.web.desk import Desk
 from agent.operator.web.forms import LARGEST_ID, number_of, text_of
 from agent.operator.web.rendering import Pages
 from agent.operator.web.tasks import Told

@@ -49,7 +49,7 @@ class Pages:
 
     def render(self, name: str, visitor: Visitor | None, *, status: int = 200, form_secret: str = "", **values: Any) -> HTMLResponse:
         secret = visitor.secret if visitor is not None else form_secret
-        shown: Mapping[str, Any] = {"me": visitor, "form": form_token(secret) if secret else "", "mark": "", **values}
+        shown: Mapping[str, Any] = {"me": visitor, "form": form_token(secret) if secret else "", "mark": "", "pictured": "", **values}
         return HTMLResponse(self._environment.get_template(name).render(shown), status)
 
 

@@ -7,14 +7,17 @@ stays as small as it was.
 import asyncio
 import contextlib
 import socket
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
+from pydantic import BaseModel
 
 from agent.domain.person import shown_code
+from agent.operator.desk import Desk
 from agent.operator.web.access import Access
-from agent.operator.web.desk import Desk
 from agent.operator.web.pairing import FIRST_MINUTES, new_pairing
 from agent.ports.notifier import Notice, Urgency
 
@@ -59,7 +62,7 @@ class WebPage:
     async def _loaded(self) -> "Serving":
         # Late: FastAPI, Jinja and uvicorn are 10 MiB and the better part of a second, for pages that may never be opened. In a thread:
         # on a Raspberry Pi it takes seconds, in which printers are to be looked at.
-        module = await asyncio.to_thread(import_module, "agent.operator.web.serving")
+        module = await asyncio.to_thread(_serving_module)
         serving: Serving = module.Serving(self._access, self._desk)
         return serving
 
@@ -82,6 +85,21 @@ class WebPage:
         await self._desk.notifier.notify(
             Notice(event="page_not_served", title="The web page cannot be served", text=text, urgency=Urgency.ALARM)
         )
+
+
+def _serving_module() -> ModuleType:
+    """With as little of it as can be.
+
+    FastAPI asks of every model whether it is one of pydantic's first version, and loads that for it: 1.5 MiB. There is none here, and it
+    takes "not installed" for an answer. Its own models, of OpenAPI, are built when somebody asks for that: 1.3 MiB and a fifth of a second.
+    """
+    sys.modules.setdefault("pydantic.v1", cast(Any, None))
+    BaseModel.model_config["defer_build"] = True
+    try:
+        import_module("fastapi")
+    finally:
+        del BaseModel.model_config["defer_build"]
+    return import_module("agent.operator.web.serving")
 
 
 async def _first_visitor(listening: socket.socket) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from agent.operator.desk import Desk
+from agent.operator.looks import PrinterLooks
+from agent.operator.pictures import PrinterPictures
 from agent.operator.web.access import Access
 from agent.operator.web.app import build
-from agent.operator.web.desk import Desk
 from agent.operator.web.feed import Feed
-from agent.operator.web.looks import PrinterLooks
 
 _GRACE_S = 2
 _AT_ONCE = 100
@@ -33,8 +34,9 @@ class Serving:
     def __init__(self, access: Access, desk: Desk) -> None:
         self._access = access
         self._looks = PrinterLooks(desk.printers)
-        self._feed = Feed(desk.ledger, self._looks)
-        self._app = build(access, desk, self._looks, self._feed)
+        self._pictures = PrinterPictures(desk.printers, desk.store, desk.now)
+        self._feed = Feed(desk.ledger, self._looks, self._pictures)
+        self._app = build(access, desk, self._looks, self._pictures, self._feed)
 
     async def run(self, listening: socket.socket) -> None:
         """Until cancelled; answers under way have a moment to end."""
@@ -47,6 +49,7 @@ class Serving:
             server.should_exit = True
             await task
             await self._looks.aclose()
+            await self._pictures.aclose()
 
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(

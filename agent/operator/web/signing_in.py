@@ -2,15 +2,14 @@
 
 import io
 
-import segno
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from agent.domain.errors import Refused
 from agent.domain.person import Role, code_typed, hashed, new_secret, shown_code
+from agent.operator.desk import Desk
 from agent.operator.web.access import Access
-from agent.operator.web.desk import Desk
 from agent.operator.web.limits import RateLimit
 from agent.operator.web.pairing import MINUTES, checked_name, new_pairing
 from agent.operator.web.rendering import Pages
@@ -95,6 +94,8 @@ def _opened_at(access: Access, request: Request) -> str:
 
 def _picture(text: str) -> Markup:
     """A QR code as inline SVG: attributes only, since the page allows no style in its text."""
+    import segno  # noqa: PLC0415 (late: 0.8 MiB, for whoever lets somebody in)
+
     out = io.BytesIO()
     segno.make(text, error="m").save(out, kind="svg", xmldecl=False, svgns=True, scale=5, dark="#000", light="#fff", nl=False)
     return Markup(out.getvalue().decode())

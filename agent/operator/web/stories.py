@@ -6,17 +6,23 @@ from datetime import datetime
 from agent.domain.errors import Refused
 from agent.domain.events import Event, first_broken
 from agent.domain.job import Job, JobState
-from agent.domain.order import Dossier, Order, State
+from agent.domain.order import ENDED, Dossier, Order, State
 from agent.domain.printer import BedState, PrinterObservation, PrinterState
 from agent.domain.question import Step
+from agent.domain.retention import removed_in
 from agent.operator.answers import bed_mark, job_on
-from agent.operator.web.desk import Desk
+from agent.operator.desk import Desk
+from agent.operator.pictures import PrinterPictures, Seen
 from agent.operator.web.tasks import Choice, Task, Told, file_name, task_of
 from agent.ports.ledger import Ledger
 
 OFFER_STATES = (State.OFFERED, State.DECLINED, State.EXPIRED, State.LOST)
+_OPEN = [state for state in State if state not in (*OFFER_STATES, *ENDED)]
+_OVER = [state for state in ENDED if state not in OFFER_STATES]
 _LATEST = 100
 """Of what has ended."""
+MOST_OPEN = 200
+"""Open orders and offers in a list: each is read whole, and takes the daemon's time."""
 
 
 class ItemStory(Told):
@@ -48,7 +54,8 @@ class OrderBrief(Told):
 
 
 class OrderStory(Told):
-    """All of it. `history_intact`: the events' chain of hashes holds. `files`: sha256 of what may be fetched -> what it is."""
+    """All of it. `history_intact`: the events' chain of hashes holds. `files`: sha256 of what may be fetched -> what it is.
+    `removed`: of them, those that the rules for old files took, with when and why."""
 
     order: OrderBrief
     dossier: Dossier
@@ -57,6 +64,7 @@ class OrderStory(Told):
     events: list[Event]
     history_intact: bool
     files: dict[str, str]
+    removed: dict[str, str]
 
 
 class OfferStory(Told):
@@ -77,6 +85,22 @@ class OfferStory(Told):
     choices: list[Choice]
 
 
+class CameraStory(Told):
+    """What is to be seen of a printer. `camera` None: it was not asked yet; it is when somebody looks. `picture_at`: when its last picture
+    was taken. `trouble`: why there is no newer one. `width`, `height`: of the small one, in pixels.
+
+    `drawing`: sha256 of a picture of the model that is printed, a file of the order; `model`: its name.
+    """
+
+    camera: bool | None = None
+    picture_at: datetime | None = None
+    width: int = 0
+    height: int = 0
+    trouble: str = ""
+    drawing: str = ""
+    model: str = ""
+
+
 class PrinterStory(Told):
     """A printer as it was seen last. `can`: what may be asked of it now, for the print that is ours. `bed_mark` as in Task."""
 
@@ -95,6 +119,7 @@ class PrinterStory(Told):
     order_id: str
     materials: list[str]
     can: list[str]
+    looks: CameraStory
 
 
 def order_of(ledger: Ledger, order_id: str) -> Order:
@@ -106,10 +131,10 @@ def order_of(ledger: Ledger, order_id: str) -> Order:
 
 
 def orders(ledger: Ledger, *, ended: bool) -> list[OrderBrief]:
-    """Accepted ones: the open, or the latest that have ended."""
+    """Accepted ones: the open that are the oldest, or the latest that have ended."""
     waiting = _waiting(ledger)
-    found = [order for order in ledger.orders(open_only=not ended) if order.state not in OFFER_STATES and order.ended == ended]
-    return [_brief(order, waiting.get(order.id, [])) for order in (found[: -_LATEST - 1 : -1] if ended else found)]
+    found = ledger.some_orders(_OVER, _LATEST, newest_first=True) if ended else ledger.some_orders(_OPEN, MOST_OPEN)
+    return [_brief(order, waiting.get(order.id, [])) for order in found]
 
 
 def story(ledger: Ledger, order_id: str) -> OrderStory:
@@ -126,6 +151,7 @@ def story(ledger: Ledger, order_id: str) -> OrderStory:
         events=list(events),
         history_intact=first_broken(events) is None,
         files=files_of(order, events),
+        removed={sha256: removed.told() for sha256, removed in removed_in(events).items()},
     )
 
 
@@ -150,18 +176,17 @@ _PICTURED = frozenset({"picture_taken", "on_hold"})
 
 def offers(ledger: Ledger, now: datetime) -> list[OfferStory]:
     """Those that wait for an answer, the first to end first; then the latest that were answered or have ended."""
-    told = [_offer(order, ledger, now) for order in ledger.orders() if order.state in OFFER_STATES]
-    open_ = sorted((offer for offer in told if offer.state == State.OFFERED), key=lambda offer: offer.accept_by)
-    ended = [offer for offer in told if offer.state != State.OFFERED]
-    return [*open_, *ended[: -_LATEST - 1 : -1]]
+    waiting = sorted(ledger.some_orders([State.OFFERED], MOST_OPEN), key=lambda order: order.accept_by)
+    ended = ledger.some_orders([state for state in OFFER_STATES if state is not State.OFFERED], _LATEST, newest_first=True)
+    return [_offer(order, ledger, now) for order in (*waiting, *ended)]
 
 
-def printers(desk: Desk, seen: Mapping[str, PrinterObservation]) -> list[PrinterStory]:
+def printers(desk: Desk, seen: Mapping[str, PrinterObservation], pictures: PrinterPictures) -> list[PrinterStory]:
     jobs = {name: job_on(desk.ledger, name) for name in desk.printers}
-    return [_printer(desk, name, seen[name], jobs[name]) for name in desk.printers]
+    return [_printer(desk, name, seen[name], jobs[name], pictures.seen(name)) for name in desk.printers]
 
 
-def _printer(desk: Desk, name: str, seen: PrinterObservation, job: Job | None) -> PrinterStory:
+def _printer(desk: Desk, name: str, seen: PrinterObservation, job: Job | None, camera: Seen) -> PrinterStory:
     bed, facts = desk.ledger.beds().get(name), desk.printers[name].facts
     return PrinterStory(
         name=name,
@@ -179,7 +204,33 @@ def _printer(desk: Desk, name: str, seen: PrinterObservation, job: Job | None) -
         order_id=job.order_id if job is not None else "",
         materials=[f"{spool.material} {spool.color.name}" for spool in facts.materials],
         can=_can(seen, job),
+        looks=_camera(camera, desk.ledger.order(job.order_id) if job is not None else None, job),
     )
+
+
+def _camera(seen: Seen, order: Order | None, job: Job | None) -> CameraStory:
+    picture = seen.picture
+    model, drawing = _drawn(order, job) if order is not None and job is not None else ("", "")
+    return CameraStory(
+        camera=seen.camera,
+        picture_at=picture.taken_at if picture is not None else None,
+        width=picture.width if picture is not None else 0,
+        height=picture.height if picture is not None else 0,
+        trouble=seen.trouble,
+        drawing=drawing,
+        model=model,
+    )
+
+
+def _drawn(order: Order, job: Job) -> tuple[str, str]:
+    """Name and picture of the first model on that plate that has one."""
+    plate = next((plate for plate in order.dossier.plates if plate.number == job.plate), None)
+    for item in order.dossier.offer.items:
+        report = order.dossier.meshes.get(item.file_id)
+        picture = report.pictures.get("isometric", "") if report is not None else ""
+        if picture and (plate is None or item.item_id in plate.copies):
+            return file_name(order.dossier.offer, item.file_id), picture
+    return "", ""
 
 
 def _can(seen: PrinterObservation, job: Job | None) -> list[str]:

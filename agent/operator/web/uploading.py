@@ -19,9 +19,9 @@ from starlette.requests import ClientDisconnect
 
 from agent.domain.errors import Refused
 from agent.domain.upload import NewUpload, Upload
+from agent.operator.desk import Desk
 from agent.operator.photo_uploads import PhotoUploads, must_be_within
 from agent.operator.photos import LARGEST_PHOTO_BYTES
-from agent.operator.web.desk import Desk
 from agent.operator.web.visitors import Visitor, Visitors
 
 PREFIX = "/uploads"

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from agent.domain.errors import Refused
 from agent.domain.person import ApiToken, Role, Scope, Session, hashed
 from agent.domain.upload import MOST_PHOTOS
+from agent.operator.desk import Desk
 from agent.operator.web.access import Access
-from agent.operator.web.desk import Desk
 
 COOKIE_AGE_S = 400 * 24 * 3600
 """The most browsers keep. How long a session holds is the ledger's to say."""

@@ -1,5 +1,6 @@
 """Models as bytes: whole, in ranges, from a short-lived signed URL, and as a marketplace that fails would give them."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -121,6 +122,7 @@ def _huge(content: bytes, media_type: str, fault: Fault) -> Response:
         yield content
         for at in range(len(content), size, _CHUNK):
             yield bytes(min(_CHUNK, size - at))
+            await asyncio.sleep(0)  # once the client has left, no write waits any more, and only so the server hears of it
 
     headers = {"Content-Length": str(size)} if fault.params["with_length"] else {}
     return StreamingResponse(stream(), headers=headers, media_type=media_type)

@@ -154,6 +154,7 @@ async def test_a_mail_is_taken_apart_by_a_child(tmp_path: Path) -> None:
         (b"Content-Type: text/plain\n\n" + b"x" * 900_000, "it is longer than any offer"),
         (mail(files={f"{n}.stl": HOOK + b"" for n in range(101)}), "its models are larger, or more, than is taken from one mail"),
     ],
+    ids=["parts", "text", "models"],
 )
 async def test_a_mail_that_holds_too_much_is_told_so(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "mail.eml").write_bytes(content)

@@ -13,10 +13,11 @@ class _Nobody:
     name = "nobody"
     ledger = people = store = uploads = uploads_dir = None
     printers: dict[str, Any] = {}
+    metrics = None
 
 
 def every_route() -> Iterator[Any]:
-    app = build(Access("127.0.0.1", 0), _Nobody(), None, None)  # type: ignore[arg-type]
+    app = build(Access("127.0.0.1", 0), _Nobody(), None, None, None)  # type: ignore[arg-type]
     return _routes(app)
 
 

@@ -17,8 +17,9 @@ import httpx
 from agent.domain.person import Role, Scope, hashed, new_secret, shown_code
 from agent.ledger.places import sqlite_file, sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
+from agent.operator.desk import Backroom, Desk
+from agent.operator.metrics.metrics import Metrics
 from agent.operator.web.access import Access
-from agent.operator.web.desk import Backroom, Desk
 from agent.operator.web.pairing import new_pairing
 from agent.operator.web.server import WebPage
 from agent.workflow.planned import scene
@@ -181,7 +182,11 @@ def _empty_ledger() -> bytes:
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, access: Access | None = None, back: Callable[[Workshop], Backroom] | None = None, **workshop: Any
+    folder: Path,
+    access: Access | None = None,
+    back: Callable[[Workshop], Backroom] | None = None,
+    metrics: Callable[[Workshop], Metrics] | None = None,
+    **workshop: Any,
 ) -> AsyncIterator[Served]:
     sqlite_file(folder).write_bytes(_empty_ledger())
     with Workshop(Outside(folder), **workshop) as shop:
@@ -198,6 +203,7 @@ async def serving(
             uploads=shop.ledger,
             uploads_dir=folder / "photo-uploads",
             foresee=lambda order, pieces: foreseen(order, pieces, scene(shop.shop)),
+            metrics=metrics(shop) if metrics else None,
         )
         page = WebPage(access or Access("127.0.0.1", 0), desk)
         async with running(page) as stop:

@@ -18,8 +18,8 @@ from agent.domain.order import State
 from agent.domain.person import Role, Scope
 from agent.domain.stock import StockKind, Taking, Thing, Why, configured
 from agent.domain.values import Money
+from agent.operator.desk import Backroom
 from agent.operator.shelf import Stocked
-from agent.operator.web.desk import Backroom
 from agent.ports.ledger import OrderMove
 from agent.sandbox.marketplace.server import SandboxMarketplace
 from tests.marketplaces.deal import api_of
@@ -119,7 +119,9 @@ async def test_where_it_is_not_known_whether_it_was_asked_for_that_is_said(shelv
     pressed = button_on(await ada.get("/supplies"), "Ask sandbox for them")
     market.set_fault("drop_before_acting", "requestSupplies", 1)
     assert "It is not known whether it was asked for" in html.unescape((await ada.send(pressed, 503, quantity="7")).text)
+    assert "7 were asked for, and it is not known yet" in await ada.get("/supplies")
     await ada.send(pressed, quantity="7")
+    assert "not known yet" not in await ada.get("/supplies")
 
 
 async def test_who_only_looks_asks_for_nothing_and_counts_nothing(shelved: Served, market: SandboxMarketplace) -> None:
@@ -194,3 +196,17 @@ async def test_what_was_earned_is_told_with_what_is_not_known_and_what_the_marke
         script = await served.api(Scope.READ)
         (month,) = (await script.get("/earnings")).json()["months"]
         assert [(sums["currency"], sums["gross"]) for sums in month["month"]["sums"]] == [("EUR", "12.50"), ("USD", "9")]
+
+
+async def test_what_was_given_up_is_told_as_a_loss_and_is_no_order_that_was_delivered(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        delivered(served, "f1", eur("12.50"), eur("0.50"))
+        order = served.ledger.order(served.offer(offer_id="f2"))
+        spent = Print(
+            job="j", printer="mk3s", why=Why.FAILED, grams=40, seconds=60, filament=eur("1.00"), energy_kwh=0.0, energy=eur("0.00")
+        )
+        booking = Booking(gross=eur("0.00"), prints=[spent], given_up=True)
+        served.ledger.move(order, OrderMove(to=State.CANCELLED, event="cancelled", books=booking))
+        page = html.unescape(await (await served.person()).get("/earnings"))
+        assert "1 order, 1 given up" in page and "40 g went into what was given up" in page and ": given up, left -1.00 EUR" in page
+        assert "<b>11.00</b>" in page, "12.50 less 0.50 and 1.00"

@@ -88,4 +88,4 @@ def test_the_api_does_what_it_says(server: _Server) -> None:
             case.call_and_validate(headers=server.token, excluded_checks=_NOT_MEANT)
 
         conforms()
-    assert len(tried) == 18
+    assert len(tried) == 19

@@ -3,6 +3,7 @@
 import hashlib
 
 from agent.domain.order import Order
+from agent.domain.retention import REMOVED
 from agent.ports.ledger import OrderMove
 from tests.operator.web.served import Served
 
@@ -54,6 +55,16 @@ async def test_a_file_that_the_store_lost_is_told_so(served: Served) -> None:
     stored = keep(served, order_id, picture=PNG)
     served.shop.store.path(hashlib.sha256(PNG).hexdigest()).unlink()
     assert "has no such file" in await ada.get(f"/orders/{order_id}/files/{stored['picture']}", 404)
+
+
+async def test_a_file_that_a_rule_removed_is_told_so_there_and_on_the_page(served: Served) -> None:
+    order_id, ada = served.offer(), await served.person()
+    stored = keep(served, order_id, picture=PNG)
+    file = {"sha256": stored["picture"], "kind": "photo", "bytes": len(PNG), "why": "a photo is kept for 730 days"}
+    served.ledger.record(order_id, REMOVED, {"bytes": len(PNG), "files": [file]})
+    served.shop.store.path(stored["picture"]).unlink()
+    for page in (await ada.get(f"/orders/{order_id}/files/{stored['picture']}", 404), await ada.get(f"/orders/{order_id}")):
+        assert "by the rules for old files: a photo is kept for 730 days." in page
 
 
 async def test_a_customers_file_name_breaks_no_header(served: Served) -> None:

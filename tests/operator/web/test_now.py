@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from agent.domain.decision import Answer, Decision
 from agent.domain.order import State
 from agent.domain.question import NewQuestion, Step
+from agent.operator.web import stories
 from agent.operator.web.tasks import what_waits
 from agent.ports.ledger import OrderMove
 from agent.workflow.acceptance import Mode, Policy
@@ -107,3 +110,23 @@ async def test_an_offer_that_names_a_file_nobody_announced_breaks_no_page(served
     ada = await served.person()
     for path in ("/", "/offers", "/orders", f"/orders/{order.id}"):
         await ada.get(path)
+
+
+async def test_of_very_many_orders_the_oldest_are_shown_and_all_are_counted(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is read whole, in the time of the daemon."""
+    monkeypatch.setattr(stories, "MOST_OPEN", 2)
+    made = [ask(served, Step.PHOTOS) for _ in range(3)]
+    ada = await served.person()
+    page = await ada.get("/orders")
+    assert [order_id in page for order_id in made] == [True, True, False]
+    assert "1 more, newer ones, are not shown" in page
+    assert "3 open orders" in await ada.get("/")
+
+
+async def test_what_has_ended_is_told_the_latest_first(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stories, "_LATEST", 2)
+    made = [ask(served, Step.PHOTOS) for _ in range(3)]
+    for order_id in made:
+        served.ledger.move(served.ledger.order(order_id), OrderMove(to=State.CANCELLED, event="test"))
+    assert [order.id for order in stories.orders(served.ledger, ended=True)] == [made[2], made[1]]
+    assert stories.orders(served.ledger, ended=False) == []

@@ -22,7 +22,7 @@ from agent.dossiers.apart import export_apart
 from agent.labels.desk import CarrierLabels
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
-from agent.operator.web.desk import Backroom
+from agent.operator.desk import Backroom
 from agent.ports.ledger import OrderMove
 from agent.sandbox.marketplace.label import label_pdf
 from tests.operator.web.served import Served, button_on, serving

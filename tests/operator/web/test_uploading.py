@@ -78,9 +78,12 @@ async def test_a_photo_comes_in_pieces_and_is_handed_in(served: Served) -> None:
     browser = Browser(ada.client)
     page = await browser.get(f"/orders/{question.order_id}/photos")
     assert "Photo 1</b>: good" in page
-    picture = await ada.client.get(f"/orders/{question.order_id}/photos/{path.rpartition('/')[2]}")
-    assert picture.headers["content-type"] == "image/jpeg"
+    at = f"/orders/{question.order_id}/photos/{path.rpartition('/')[2]}"
+    assert f'<a href="{at}"><img src="{at}?small=1"' in page
+    picture, small = await ada.client.get(at), await ada.client.get(f"{at}?small=1")
+    assert picture.headers["content-type"] == small.headers["content-type"] == "image/jpeg"
     assert picture.content != JPEG, "what was made of it, without place and time"
+    assert len(small.content) < len(picture.content)
     await browser.photograph(question.order_id, [], [])
     found = served.ledger.question_by_id(question.id)
     assert found is not None

@@ -24,17 +24,43 @@ function busy() {
   return Boolean(begun || typing || chosen);
 }
 
+// This page as it is now, or nothing where it has to be loaded anew. Pictures that were seen do not flicker: each new one is read before.
+async function asItIsNow() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (answer.redirected || !answer.ok) {
+    location.reload();
+    return undefined;
+  }
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const read = [...fresh.querySelectorAll("figure[id] img")].map(async (image) => {
+    const seen = document.getElementById(image.closest("figure").id)?.querySelector("img");
+    if (!seen?.naturalWidth) return;
+    const ready = document.importNode(image);
+    ready.loading = "eager"; // one that is in no page yet waits for nobody's eyes
+    await ready.decode().catch(() => undefined);
+    image.replaceWith(ready);
+  });
+  await Promise.all(read);
+  return fresh;
+}
+
+async function refreshPictures() {
+  const fresh = await asItIsNow();
+  for (const figure of fresh?.querySelectorAll("figure[id]") ?? []) {
+    const old = document.getElementById(figure.id);
+    const focused = old?.contains(document.activeElement);
+    old?.replaceWith(document.adoptNode(figure));
+    if (focused) figure.querySelector("a")?.focus();
+  }
+}
+
 async function refresh() {
   if (busy()) {
     tell("Something has changed.", true);
     return;
   }
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-  if (answer.redirected || !answer.ok) {
-    location.reload();
-    return;
-  }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = await asItIsNow();
+  if (!fresh) return;
   const open = [...main.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
   const focused = document.activeElement?.closest("article[aria-labelledby]")?.getAttribute("aria-labelledby");
   main.replaceChildren(...document.adoptNode(fresh.getElementById("main")).childNodes);
@@ -45,8 +71,10 @@ async function refresh() {
 }
 
 function live(mark) {
-  const stream = new EventSource("/live?mark=" + encodeURIComponent(mark));
+  const pictured = document.body.dataset.pictured;
+  const stream = new EventSource("/live?mark=" + encodeURIComponent(mark) + (pictured ? "&pictures=" + pictured : ""));
   let lost = 0;
+  stream.addEventListener("pictures", () => refreshPictures().catch(() => undefined)); // the next one may come through
   stream.addEventListener("changed", () => refresh().catch(() => tell("The agent cannot be reached. What you see may be old.")));
   stream.addEventListener("open", () => { if (lost) { lost = 0; refresh().catch(() => undefined); } });
   stream.addEventListener("error", () => { if (++lost > 1) tell("The agent cannot be reached. What you see may be old."); });

@@ -1,9 +1,10 @@
-"""What the page works with."""
+"""What people work with, on the page and from elsewhere."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.domain.order import Order
 from agent.domain.rejection import Reprint
@@ -17,6 +18,9 @@ from agent.ports.notifier import Notifier
 from agent.ports.people import People
 from agent.ports.printer import Printer
 from agent.ports.uploads import Uploads
+
+if TYPE_CHECKING:
+    from agent.operator.metrics.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,5 @@ class Desk:
     back: Backroom = field(default_factory=Backroom)
     buttons: Buttons | None = None
     """Those in messages. None: none were sent."""
+    metrics: "Metrics | None" = None
+    """None: nobody is to have any."""

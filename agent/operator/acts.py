@@ -1,10 +1,10 @@
-"""What a visitor can do: the same for the pages' forms and for scripts. Each says of what it was shown, so that it is not done twice."""
+"""What a person can do: the same for pages, scripts and from afar. Each act says of what it was shown, so that it is not done twice."""
 
 from agent.domain.errors import Refused
 from agent.domain.question import Step
 from agent.operator.answers import Answers, job_on
-from agent.operator.web.desk import Desk
-from agent.operator.web.looks import PrinterLooks
+from agent.operator.desk import Desk
+from agent.operator.looks import PrinterLooks
 
 CONTROLS = ("pause", "resume", "cancel")
 

@@ -49,9 +49,9 @@ def notify(serial: str = "01P00A000000001", model: str = "C12", name: str = "Gar
 
 
 async def said_to(port: int, *datagrams: bytes) -> None:
-    """Over and over, as printers do, until cancelled or three seconds are over: whoever listens begins when it wants."""
+    """Over and over, as printers do, until cancelled or ten seconds are over: whoever listens begins when it wants."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
-        for _ in range(30):
+        for _ in range(100):
             for datagram in datagrams:
                 mouth.sendto(datagram, ("127.0.0.1", port))
             await asyncio.sleep(0.1)

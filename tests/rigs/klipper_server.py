@@ -109,8 +109,9 @@ class KlipperServer(SandboxMachine):
         self.start_mcu()
 
     def start_mcu(self) -> None:
+        self.faults.unlink(missing_ok=True)  # one that was killed leaves its door
         self.mcu.start()
-        self._wait_until(self.serial.exists, "there (controller)")
+        self._wait_until(self.faults.exists, "there (controller)")  # the door opens after the device
 
     def power_cut(self) -> None:
         """The whole machine is off for a moment; the broker is elsewhere. Returns when it is ready for a print."""

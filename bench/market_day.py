@@ -196,10 +196,15 @@ async def simulate(floor: Floor, driver: Driver, size: Size) -> Found:
         while await asyncio.to_thread(driver.still_open) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.25)
         await floor.until_quiet()
-        broken += [f"{one.order_id}: {one.why}" for one in planned.current(floor.shop).broken]
+        broken += [f"{one.order_id}: {one.why}" for one in planned.current(floor.shop).broken if _goes_on(floor, one.order_id)]
         most_open = max(most_open, floor.shop.ledger.count_open())
         await floor.night(size.night_s)
     return _counted(floor, driver, broken, most_open)
+
+
+def _goes_on(floor: Floor, order_id: str) -> bool:
+    """One on hold, such as for a file that is another than was announced, waits for a person, and keeps no printer from the others."""
+    return floor.shop.ledger.order(order_id).state is not State.ON_HOLD
 
 
 def _counted(floor: Floor, driver: Driver, broken: list[str], most_open: int) -> Found:

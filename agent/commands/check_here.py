@@ -12,12 +12,13 @@ from agent.commands.at_work import pid_at_work
 from agent.commands.finding import Finding, Look, failed
 from agent.config.model import Settings
 from agent.domain.errors import AgentError
+from agent.ledger.files import DiskStore
 from agent.ledger.sql_ledger import SqlLedger
 from agent.meshes.limits import MB
 from agent.shopfloor import build_engine, facts_of, profile_library
 from agent.slicers.engine import Engine
 from agent.wire.clock import is_synchronised
-from agent.wiring import file_store, ledger_url, web_access
+from agent.wiring import ledger_url, web_access
 
 PROVEN_SLICERS = ("PrusaSlicer-2.5", "PrusaSlicer-2.9", "CuraEngine-4.13", "CuraEngine-5.0")
 NEVER_RUN = ("OrcaSlicer-", "BambuStudio-")
@@ -48,12 +49,12 @@ def _ledger(settings: Settings, is_there: Event) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
+    """Where the data will lie, also before the ledger, which is looked at meanwhile, has made the folder."""
     folder = settings.agent.data_dir
-    if not folder.is_dir():
-        return  # told with the ledger, which makes it where that can be
+    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     try:
-        file_store(settings).require_room()
-        yield Finding("disk", "ok", f"{shutil.disk_usage(folder).free // MB:,} MB free in {folder}")
+        DiskStore(there, keep_free_bytes=settings.files.keep_free_mb * MB).require_room()
+        yield Finding("disk", "ok", f"{shutil.disk_usage(there).free // MB:,} MB free in {folder}")
     except AgentError as error:
         yield failed("disk", error)
 

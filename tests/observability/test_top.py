@@ -188,11 +188,11 @@ def test_a_print_is_told_by_the_slicers_time_or_as_the_printer_says() -> None:
 
 _TEXT = st.text(max_size=40) | st.sampled_from([WIDE, "\x9b2J", "a\nb", "\ud800", "‮", "👩‍👩‍👧‍👦" * 20])
 _DEADLINE = st.none() | st.integers(-(10**6), 10**6).map(lambda seconds: NOW + timedelta(seconds=seconds))
-_ORDERS = st.lists(st.builds(OrderRow, _TEXT, _TEXT, _TEXT, _DEADLINE, _TEXT, _TEXT), max_size=20)
+_ORDERS = st.lists(st.builds(OrderRow, _TEXT, _TEXT, _TEXT, _DEADLINE, _TEXT, _TEXT), max_size=12)
 _PRINTERS = st.lists(
     st.builds(PrinterRow, _TEXT, _TEXT, _TEXT, _TEXT, st.integers(0, 99), _DEADLINE, st.none() | st.integers(0, 10**6)), max_size=9
 )
-_EVENTS = st.lists(st.builds(EventRow, st.just(NOW), _TEXT, _TEXT), max_size=30)
+_EVENTS = st.lists(st.builds(EventRow, st.just(NOW), _TEXT, _TEXT), max_size=12)
 
 
 @settings(max_examples=60)

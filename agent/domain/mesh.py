@@ -101,7 +101,7 @@ class MeshReport(Value):
     """Facts of one model and the verdict. Lengths in mm, volume in mm³; zero where the file could not be read.
 
     `canonical_sha256` names the binary STL we wrote ourselves, the only form a slicer is ever given; empty for a reject.
-    `pictures`: by view ("isometric", "top") the sha256 of a PNG; empty until it was drawn, and where there is no mesh.
+    `pictures`: by view ("isometric", "top") the sha256 of a PNG; empty until it was `drawn`, and where that could not be done.
     """
 
     sha256: str
@@ -119,6 +119,7 @@ class MeshReport(Value):
     """The one that copies without supports are printed in; None: as it is given."""
     canonical_sha256: str = ""
     pictures: dict[str, str] = {}
+    drawn: bool = False
     seconds: float = 0.0
 
     def as_printed(self, supports: Supports) -> Self:

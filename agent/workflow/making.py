@@ -59,29 +59,25 @@ async def inspected(dossier: Dossier, shop: Shop) -> Dossier:
     return dossier.model_copy(update={"meshes": meshes})
 
 
-async def pictured(dossier: Dossier, shop: Shop) -> Dossier:
-    """The dossier with pictures of every model that has a mesh, as far as they can be drawn."""
-    meshes = dict(dossier.meshes)
-    for file_id, report in dossier.meshes.items():
-        if report.canonical_sha256 and not report.pictures:
-            lies = report.turned.mesh_sha256 if report.turned else report.canonical_sha256
-            meshes[file_id] = report.model_copy(update={"pictures": await shop.meshes.pictures(lies)})
-    return dossier.model_copy(update={"meshes": meshes})
+def undrawn(dossier: Dossier) -> str | None:
+    """The file of a model that has a mesh, and that nobody tried to draw yet."""
+    return next((file_id for file_id, report in dossier.meshes.items() if is_undrawn(report)), None)
+
+
+def is_undrawn(report: MeshReport) -> bool:
+    return bool(report.canonical_sha256) and not report.drawn and not report.pictures
+
+
+async def pictured(dossier: Dossier, file_id: str, shop: Shop) -> Dossier:
+    """The dossier with pictures of this model, as far as it can be drawn. That is tried once."""
+    report = dossier.meshes[file_id]
+    pictures = await shop.meshes.pictures(report.turned.mesh_sha256 if report.turned else report.canonical_sha256)
+    drawn = report.model_copy(update={"pictures": pictures, "drawn": True})
+    return dossier.model_copy(update={"meshes": {**dossier.meshes, file_id: drawn}})
 
 
 Preferred = Mapping[PrintSettings, Sequence[str]]
 """For what is printed together the printers that the plan chose, the first one first."""
-
-
-async def made(dossier: Dossier, prefer: Preferred, shop: Shop) -> Dossier:
-    """The dossier with its plates, and with pictures of its models: they are drawn while the slicer works, so they take no time."""
-    drawing = asyncio.create_task(pictured(dossier, shop))
-    try:
-        plates = await sliced(dossier, prefer, shop)
-        return (await drawing).model_copy(update={"plates": plates})
-    finally:
-        drawing.cancel()
-        await asyncio.wait([drawing])
 
 
 def _part(item: Item, report: MeshReport) -> Part:

@@ -42,7 +42,7 @@ async def fetched(order: Order, shop: Shop) -> Outcome:
     if Verdict.REJECT in verdicts.values():
         return await _report_bad_files(order, dossier, shop)
     if Verdict.HOLD in verdicts.values():
-        return _ask_about_meshes(await making.pictured(dossier, shop))
+        return _ask_about_meshes(await _with_pictures(dossier, shop))
     advised = [*_advice(dossier, shop), *unpackable(dossier.offer, dossier.meshes, shop.policy.packagings)]
     turned = {file_id: report.turned.how for file_id, report in dossier.meshes.items() if report.turned}
     return Go(State.CHECKED, "checked", {"verdicts": verdicts, "advice": advised, "turned": turned}, dossier)
@@ -66,6 +66,14 @@ async def _report_bad_files(order: Order, dossier: Dossier, shop: Shop) -> Outco
     return Hold("mesh_rejected", f"The marketplace was told that this cannot be printed. {text}", {**CANCEL, **RETRY}, dossier=dossier)
 
 
+async def _with_pictures(dossier: Dossier, shop: Shop) -> Dossier:
+    """Of the models that a person has to look at before anything else can be done."""
+    for file_id, report in dossier.meshes.items():
+        if report.verdict is Verdict.HOLD and making.is_undrawn(report):
+            dossier = await making.pictured(dossier, file_id, shop)
+    return dossier
+
+
 def _ask_about_meshes(dossier: Dossier) -> Outcome:
     text = f"A model needs your eye before it is printed. {_reasons(dossier, Verdict.HOLD)}"
     held = (report.pictures.get("isometric", "") for report in dossier.meshes.values() if report.verdict is Verdict.HOLD)
@@ -80,7 +88,7 @@ async def checked(order: Order, shop: Shop) -> Outcome:
     """Leaves when every plate has G-code that proves to be the order. G-code that does not is never sent."""
     dossier = order.dossier
     if not dossier.plates or not all(plate.proved and shop.store.has(plate.gcode_sha256) for plate in dossier.plates):
-        dossier = await making.made(dossier, _as_planned(order, shop), shop)
+        dossier = dossier.model_copy(update={"plates": await making.sliced(dossier, _as_planned(order, shop), shop)})
     quote = making.quote(dossier.plates, times.slowest(shop))
     if not quote.ok:
         text = f"The G-code does not prove to be the order, so nothing was sent to a printer: {'; '.join(quote.reasons)}"

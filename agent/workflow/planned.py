@@ -18,7 +18,8 @@ _HOLDS_S = 30.0
 """Prints end and hours pass without anything being written: no plan is older than this."""
 _CHEAP = 100
 """So many batches are planned anew in some hundredths of a second, on a machine as slow as a Pi in some tenths."""
-_PRINTABLE = (State.SLICED, State.PRINTING)
+_PLANNED = (State.OFFERED, State.SLICED, State.PRINTING)
+"""Of offers, only those that will be accepted need anything; and not for longer than there is time to answer."""
 _BEING_MADE = (State.ACCEPTED, State.FETCHED, State.CHECKED)
 
 
@@ -132,7 +133,8 @@ def _whose(broken: BrokenPromise) -> tuple[str, int]:
 
 
 def order_of_work(shop: Shop) -> Plan:
-    """The plan that printers are claimed by: of orders that can be printed now, or that are being made ready for it.
+    """The plan that printers are claimed by: of orders that can be printed now, that are being made ready for it, or whose acceptance is
+    on its way to the marketplace, perhaps for the third time: it may have been heard there.
 
     One on hold waits for a person, one that fails again and again for something else: neither keeps a printer from the others.
     """
@@ -154,4 +156,4 @@ def _work(here: Scene) -> Plan:
 
 
 def _goes_on(row: Unprinted) -> bool:
-    return row.state in _PRINTABLE or (row.state in _BEING_MADE and row.tries == 0)
+    return row.state in _PLANNED or (row.state in _BEING_MADE and row.tries == 0)

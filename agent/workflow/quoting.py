@@ -91,19 +91,16 @@ async def _learn(order: Order, known: Learned, shop: Shop) -> None:
     known.dossier = await making.inspected(known.dossier, shop)
     if any(report.verdict in (Verdict.REJECT, Verdict.HOLD) for report in known.dossier.meshes.values()):
         known.why_estimated = _NOT_SLICED
-        known.dossier = await making.pictured(known.dossier, shop)
         return
-    drawing = asyncio.create_task(making.pictured(known.dossier, shop))
     slicing = [asyncio.create_task(_slice(known, *work, order.accept_by, shop)) for work in _works(known.dossier, shop)]
     try:
         await asyncio.gather(*slicing)
-        if known.slices:
-            known.dossier = await drawing
     finally:
         # Only when all of them have ended, their processes too, is the answer given: nothing of a quote outlives it.
-        for task in (drawing, *slicing):
+        for task in slicing:
             task.cancel()
-        await asyncio.wait([drawing, *slicing])
+        if slicing:
+            await asyncio.wait(slicing)
 
 
 def _works(dossier: Dossier, shop: Shop) -> Iterator[tuple[Group, Way]]:

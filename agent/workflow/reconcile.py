@@ -17,6 +17,7 @@ from agent.domain.order import ENDED, Order, State
 from agent.domain.question import Step
 from agent.ports.ledger import OrderMove, Stale
 from agent.ports.notifier import Notice, Urgency
+from agent.workflow.making import pictured, undrawn
 from agent.workflow.order_path import HANDLERS
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, RETRY, Go, Hold, Wait
@@ -118,6 +119,8 @@ class Reconciler:
             try:
                 while order.state not in ENDED:
                     outcome = await HANDLERS[order.state](order, self._shop)
+                    if isinstance(outcome, Wait) and (file_id := undrawn(order.dossier)) is not None:
+                        outcome = await self._drawn(order, file_id)
                     if isinstance(outcome, Wait):
                         due = None if outcome.seconds is None else self._shop.after(outcome.seconds)
                         self._shop.ledger.wait(order, due)
@@ -129,6 +132,13 @@ class Reconciler:
                 await self._after_error(order, error)
             except Exception:  # noqa: BLE001 (the one broad except, see the module's docstring)
                 await self._after_bug(order)
+
+    async def _drawn(self, order: Order, file_id: str) -> Go:
+        """Pictures are for whoever an order waits for, and nothing waits for them: a printer has its G-code first. One model at a time,
+        so that an answer is seen in between."""
+        dossier = await pictured(order.dossier, file_id, self._shop)
+        pictures = dossier.meshes[file_id].pictures
+        return Go(order.state, "model_drawn", {"file": file_id, "pictures": pictures}, dossier, resume=order.resume_state)
 
     async def _apply(self, order: Order, outcome: Go | Hold) -> Order:
         if isinstance(outcome, Hold):

@@ -1,15 +1,14 @@
-"""Pictures of the models lie with the order before a person is asked anything about it."""
+"""Models are drawn when their order waits, for whoever it waits for; nothing waits for a picture."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.domain.errors import Refused
 from agent.domain.mesh import Verdict
 from agent.domain.order import State
-from agent.ports.slicer import Progress, SliceWork
+from agent.domain.printer import BedState
+from agent.domain.question import Step
 from agent.workflow.acceptance import Mode, Policy
 from tests.workflow.workshop import Outside, Workshop, make_offer
 
@@ -46,40 +45,45 @@ async def test_a_model_that_is_no_model_has_no_picture(shop: Workshop) -> None:
     assert pictures(shop) == []
 
 
-async def test_models_are_drawn_while_the_slicer_works(shop: Workshop) -> None:
-    drawn, draw, slice_ = asyncio.Event(), shop.meshes.pictures, shop.slicer.slice
+async def test_a_printer_has_its_work_before_anything_is_drawn(tmp_path: Path) -> None:
+    with Workshop(Outside(tmp_path)) as shop:
+        starts_by_then, draw = [], shop.meshes.pictures
 
-    async def pictures_of(sha256: str) -> dict[str, str]:
-        drawn.set()
-        return await draw(sha256)
+        async def pictures_of(sha256: str) -> dict[str, str]:
+            starts_by_then.append(len(shop.printer.outside.starts))
+            return await draw(sha256)
 
-    async def waits_for_the_picture(work: SliceWork, progress: Progress | None = None) -> object:
-        await drawn.wait()
-        return await slice_(work, progress)
+        shop.meshes.pictures = pictures_of  # type: ignore[method-assign]
+        shop.ledger.set_bed("mk3s", BedState.FREE, "Ada")
+        shop.outside.market.add(make_offer())
+        shop.receive()
+        await shop.settle()
+        assert starts_by_then == [1]
+        assert len(pictures(shop)) == 1
 
-    shop.meshes.pictures, shop.slicer.slice = pictures_of, waits_for_the_picture  # type: ignore[method-assign,assignment]
-    await shop.settle()
-    assert len(pictures(shop)) == 1 and shop.ledger.orders()[0].dossier.batches
+
+async def test_an_order_that_waits_for_a_printer_can_be_seen(tmp_path: Path) -> None:
+    with Workshop(Outside(tmp_path)) as shop:
+        shop.outside.market.add(make_offer())
+        shop.receive()
+        await shop.settle()
+        assert shop.ledger.orders()[0].state is State.SLICED
+        assert len(pictures(shop)) == 1
 
 
-async def test_drawing_ends_with_the_slicing_that_failed(shop: Workshop) -> None:
-    ended = []
+async def test_what_cannot_be_drawn_is_tried_once_and_keeps_nobody(shop: Workshop) -> None:
+    tried = []
 
-    async def never(_sha256: str) -> dict[str, str]:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("drawing")
+    async def cannot(sha256: str) -> dict[str, str]:
+        tried.append(sha256)
         return {}
 
-    async def refuses(_work: SliceWork, _progress: Progress | None = None) -> None:
-        await asyncio.sleep(0)
-        raise Refused("It cannot be sliced.")
-
-    shop.meshes.pictures, shop.slicer.slice = never, refuses  # type: ignore[method-assign,assignment]
+    shop.meshes.pictures = cannot  # type: ignore[method-assign]
     await shop.settle()
-    assert ended == ["drawing"]
-    assert shop.ledger.orders()[0].dossier.decision is not None
+    shop.ledger.wake([State.OFFERED])
+    await shop.settle()
+    assert len(tried) == 1 and pictures(shop) == []
+    assert shop.ledger.question(shop.ledger.orders()[0].id, Step.OFFER) is not None
 
 
 async def test_the_call_about_a_held_model_shows_it(tmp_path: Path) -> None:

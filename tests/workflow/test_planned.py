@@ -272,6 +272,18 @@ async def test_an_order_on_hold_keeps_no_printer_from_the_others(shop: Workshop,
     assert printed(shop) == ["other"]
 
 
+async def test_an_order_whose_acceptance_is_not_heard_yet_keeps_its_printer(shop: Workshop, clock: Clock) -> None:
+    over(shop, pace=dataclasses.replace(FAST, first_retry_s=60.0, longest_retry_s=60.0))
+    shop.outside.market.drops_replies = 1
+    await order(shop, "urgent", clock.now + timedelta(minutes=50))
+    assert named(shop, "urgent").state is State.OFFERED
+    await order(shop, "other")
+    free(shop)
+    await shop.settle()
+    assert named(shop, "other").state is State.SLICED
+    assert printed(shop) == []
+
+
 async def test_a_start_that_would_end_in_the_night_waits_and_then_comes(shop: Workshop, clock: Clock) -> None:
     over(shop, schedule=Schedule(attended=Attended([(time(8), time(20))], zone=BERLIN)))
     clock.now = datetime(2026, 11, 27, 19, 55, tzinfo=BERLIN)

@@ -1,7 +1,7 @@
 """Jobs, beds and intents: what keeps a print from being started twice."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -74,6 +74,15 @@ class JobRows:
         with told_apart(), self._reading() as connection:
             rows = connection.execute(select(t.jobs).where(t.jobs.c.state.in_(HOLDS_PRINTER)).order_by(t.jobs.c.id)).mappings()
             return [_job(row) for row in rows]
+
+    def printers_at_work(self) -> Set[str]:
+        with told_apart(), self._reading() as connection:
+            return set(connection.execute(select(t.jobs.c.printer).where(t.jobs.c.state.in_(HOLDS_PRINTER))).scalars())
+
+    def idle_printers(self) -> Set[str]:
+        with told_apart(), self._reading() as connection:
+            free = set(connection.execute(select(t.beds.c.printer).where(t.beds.c.state == BedState.FREE)).scalars())
+        return free - self.printers_at_work()
 
     def knows_job(self, remote_name: str) -> bool:
         with told_apart(), self._reading() as connection:

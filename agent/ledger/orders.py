@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from agent.domain.decision import Answer
@@ -15,6 +15,7 @@ from agent.domain.offer import Offer
 from agent.domain.order import ENDED, Dossier, Order, State
 from agent.domain.plate import SlicedPlate
 from agent.ledger import tables as t
+from agent.ledger.changes import Changes
 from agent.ledger.database import told_apart
 from agent.ledger.stock import book, take
 from agent.ports.ledger import OrderMove, Stale
@@ -53,6 +54,8 @@ class OrderRows:
 
     _engine: Engine
     _now: Callable[[], datetime]
+    _changes: Changes
+    _marked: tuple[object, str] | None = None
 
     def add_offer(self, marketplace: str, offer: Offer, accept_by: datetime) -> Order | None:
         if self._knows_offer(marketplace, offer.offer_id):
@@ -120,7 +123,8 @@ class OrderRows:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def due(self, now: datetime, limit: int) -> Sequence[str]:
-        query = select(t.orders.c.id).where(t.orders.c.due_at <= now).order_by(t.orders.c.due_at).limit(limit)
+        offers_first = case((t.orders.c.state == State.OFFERED, 0), else_=1)
+        query = select(t.orders.c.id).where(t.orders.c.due_at <= now).order_by(offers_first, t.orders.c.due_at).limit(limit)
         with told_apart(), self._reading() as connection:
             return list(connection.execute(query).scalars())
 
@@ -176,7 +180,16 @@ class OrderRows:
         with told_apart(), self._reading() as connection:
             return [Event.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
+    def changes(self) -> object:
+        return self._changes.now()
+
     def mark(self) -> str:
+        changes = self.changes()  # first: what is written from here on is another mark
+        if self._marked is None or self._marked[0] != changes:
+            self._marked = changes, self._read_mark()
+        return self._marked[1]
+
+    def _read_mark(self) -> str:
         query = select(select(func.max(t.events.c.id)).scalar_subquery(), select(func.max(t.beds.c.since)).scalar_subquery())
         with told_apart(), self._reading() as connection:
             return "/".join(str(newest) for newest in connection.execute(query).one())

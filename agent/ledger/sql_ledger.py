@@ -7,6 +7,7 @@ from typing import Self
 from sqlalchemy import Engine
 
 from agent.ledger.calls import CallRows
+from agent.ledger.changes import Changes
 from agent.ledger.database import open_database, told_apart, utc_now, write_nothing
 from agent.ledger.figures import FigureRows, timed_writes
 from agent.ledger.jobs import JobRows
@@ -47,9 +48,11 @@ class SqlLedger(
     def __enter__(self) -> Self:
         self._engine: Engine = open_database(self._url)
         self.writes = timed_writes(self._engine)
+        self._changes = Changes(self._engine)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._changes.close()
         self._engine.dispose()
 
     def require_writable(self) -> None:

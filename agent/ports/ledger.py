@@ -1,6 +1,6 @@
 """What the agent knows and means to do, durable at every step."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -100,7 +100,7 @@ class Ledger(Protocol):
         ...
 
     def due(self, now: datetime, limit: int) -> Sequence[str]:
-        """Ids of orders whose time has come, the longest waiting first."""
+        """Ids of orders whose time has come: offers first, they have a deadline; then the longest waiting."""
         ...
 
     def next_due_after(self, now: datetime) -> datetime | None:
@@ -133,6 +133,14 @@ class Ledger(Protocol):
     def jobs(self, order_id: str) -> Sequence[Job]: ...
 
     def active_jobs(self) -> Sequence[Job]: ...
+
+    def printers_at_work(self) -> Set[str]:
+        """Those with an active job."""
+        ...
+
+    def idle_printers(self) -> Set[str]:
+        """Those without one whose bed is free; they may be out of reach."""
+        ...
 
     def knows_job(self, remote_name: str) -> bool:
         """True where this ledger ever gave out that name: anything else on a printer is somebody else's."""
@@ -259,6 +267,10 @@ class Ledger(Protocol):
         ...
 
     # --- for those who watch ------------------------------------------------------------------------------
+    def changes(self) -> object:
+        """Equal to what it was where nothing was written since; the other way round that need not hold. Costs nothing."""
+        ...
+
     def mark(self) -> str:
         """Another one after everything that happened to an order or a bed. Costs next to nothing."""
         ...

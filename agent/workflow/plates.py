@@ -1,6 +1,6 @@
 """An order's plates on their way. Which printer a plate goes to, and when, is the plan's: planned.py."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import timedelta
 
 from agent.domain.errors import AgentError, Refused
@@ -33,7 +33,9 @@ def claim_next(order: Order, shop: Shop) -> bool:
 
 def _with_claims(order: Order, jobs: Sequence[Job], shop: Shop) -> Sequence[Job]:
     """The order's jobs, with those that were claimed for its waiting plates."""
-    waiting = [plate for plate in _waiting(order, jobs) if not _every_printer_works(plate, shop)]
+    unclaimed = _waiting(order, jobs)
+    working = shop.ledger.printers_at_work() if unclaimed else set()
+    waiting = [plate for plate in unclaimed if not _all_work(plate, working, shop)]
     if not waiting:
         return jobs
     plan = order_of_work(shop)
@@ -42,10 +44,10 @@ def _with_claims(order: Order, jobs: Sequence[Job], shop: Shop) -> Sequence[Job]
     return shop.ledger.jobs(order.id)
 
 
-def _every_printer_works(plate: SlicedPlate, shop: Shop) -> bool:
+def _all_work(plate: SlicedPlate, working: Set[str], shop: Shop) -> bool:
     """Then there is nothing to claim and no bed to ask for, and no plan need be made to find that out. The end of a job wakes the order."""
     able = {facts.name for facts in able_printers(plate, shop.facts())}
-    return bool(able) and able <= {job.printer for job in shop.ledger.active_jobs()}
+    return bool(able) and able <= working
 
 
 def turn(order: Order, shop: Shop) -> Wait:
@@ -56,7 +58,7 @@ def turn(order: Order, shop: Shop) -> Wait:
 
 def _until_turn(order: Order, jobs: Sequence[Job], shop: Shop) -> float | None:
     waiting = _waiting(order, jobs)
-    idle = _idle(shop) if waiting else set()
+    idle = shop.ledger.idle_printers() if waiting else set()
     beside = [plate for plate in waiting if idle & {facts.name for facts in able_printers(plate, shop.facts())}]
     if not beside:
         return None
@@ -69,12 +71,6 @@ def _until_turn(order: Order, jobs: Sequence[Job], shop: Shop) -> float | None:
 def _waiting(order: Order, jobs: Sequence[Job]) -> list[SlicedPlate]:
     taken = {job.plate for job in jobs if job.state in HOLDS_PRINTER or job.state is JobState.HARVESTED}
     return [plate for plate in order.dossier.plates if plate.number not in taken]
-
-
-def _idle(shop: Shop) -> set[str]:
-    """Printers without a job of ours whose bed is free; they may be out of reach."""
-    taken = {job.printer for job in shop.ledger.active_jobs()}
-    return {name for name, bed in shop.ledger.beds().items() if bed.state is BedState.FREE and name not in taken}
 
 
 def _place(order: Order, plate: SlicedPlate, plan: Plan) -> Assignment | None:
@@ -190,7 +186,7 @@ def _given_to_another(order: Order, job: Job, shop: Shop) -> bool:
 def _spare(plate: SlicedPlate, shop: Shop) -> Iterator[str]:
     plan = order_of_work(shop)
     spoken_for = {place.printer for place in plan.assignments if place.starts_at <= plan.made_at}
-    spare = _idle(shop) - shop.away - spoken_for
+    spare = shop.ledger.idle_printers() - shop.away - spoken_for
     return (facts.name for facts in able_printers(plate, shop.facts()) if facts.name in spare)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 import traceback
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from agent.domain.errors import AgentError, NeedsOperator, Refused, Transient, Unsound
 from agent.domain.order import ENDED, Order, State
 from agent.domain.question import Step
-from agent.ports.ledger import OrderMove, Stale
+from agent.ports.ledger import Ledger, OrderMove, Stale
 from agent.ports.notifier import Notice, Urgency
 from agent.workflow.making import pictured, undrawn
 from agent.workflow.order_path import HANDLERS
@@ -28,10 +29,26 @@ TICK_S = 1.0
 """How long an answer given by another process (the commands) may lie before it is seen."""
 AT_ONCE = 128
 """Most of them wait: an offer for a slicer's turn, an order for a printer's answer. None of them may keep an offer from being looked at."""
+AT_A_TIME = 8
+"""So many are begun before anything else has its turn: a printer that comes free wakes hundreds; no offer stands behind them."""
 TELL_AFTER_TRIES = 4
 ASK_AFTER_TRIES = 8
 """Of what makes no sense; with Pace's pauses after about four minutes."""
 LEDGER_PAUSE_S = 5.0
+
+
+@dataclass(frozen=True)
+class _Quiet:
+    """Nothing was due as the ledger stood, and nothing will be before `until`; None: nothing sleeps."""
+
+    changes: object
+    until: datetime | None
+
+    def holds(self, changes: object, now: datetime) -> bool:
+        return changes == self.changes and (self.until is None or now < self.until)
+
+    def pause_s(self, now: datetime) -> float:
+        return TICK_S if self.until is None else min(TICK_S, (self.until - now).total_seconds())
 
 
 class Reconciler:
@@ -43,6 +60,7 @@ class Reconciler:
         self._woken = asyncio.Event()
         self._not_before: dict[str, datetime] = {}
         self._resting = False
+        self._quiet: _Quiet | None = None
 
     def wake(self) -> None:
         """Something is due: look now."""
@@ -73,31 +91,41 @@ class Reconciler:
 
     def go_on(self, shop: Shop) -> None:
         """In this shop from now on."""
-        self._shop, self._resting = shop, False
+        self._shop, self._resting, self._quiet = shop, False, None
         self._woken.set()
 
     def _begin_due(self) -> float:
-        """Start a handler for each due order that has none; returns how long there is nothing more to do."""
+        """Start handlers for due orders that have none; returns how long there is nothing more to do."""
         if self._resting:
             return TICK_S
         began = time.perf_counter()
         try:
-            now = self._shop.now()
-            for order_id in self._shop.ledger.due(now, AT_ONCE + len(self._at_work)):
-                if self._may_begin(order_id, now):
-                    self._begin(order_id)
-            return self._pause(now)
+            return self._look(self._shop.now(), self._shop.ledger)
         except (Transient, NeedsOperator) as error:
             log.error("ledger_unavailable", why=error.told())
             return TICK_S
         finally:
             self._shop.measures.passes.took(time.perf_counter() - began)
 
+    def _look(self, now: datetime, ledger: Ledger) -> float:
+        changes = ledger.changes()
+        if self._quiet is not None and self._quiet.holds(changes, now):
+            return self._quiet.pause_s(now)
+        due = ledger.due(now, AT_ONCE + len(self._at_work))
+        begun = [one for one in due if self._may_begin(one, now)][: min(AT_A_TIME, AT_ONCE - len(self._at_work))]
+        for order_id in begun:
+            self._begin(order_id)
+        if len(begun) == AT_A_TIME:
+            return 0.0
+        quiet = _Quiet(changes, ledger.next_due_after(now))
+        self._quiet = None if due else quiet
+        return quiet.pause_s(now)
+
     def _may_begin(self, order_id: str, now: datetime) -> bool:
         if self._not_before.get(order_id, now) > now:
             return False
         self._not_before.pop(order_id, None)
-        return order_id not in self._at_work and len(self._at_work) < AT_ONCE
+        return order_id not in self._at_work
 
     def _begin(self, order_id: str) -> None:
         task = asyncio.create_task(self.reconcile(order_id), name=f"order {order_id}")
@@ -107,10 +135,6 @@ class Reconciler:
     def _ended(self, order_id: str) -> None:
         self._at_work.pop(order_id, None)
         self._woken.set()
-
-    def _pause(self, now: datetime) -> float:
-        due = self._shop.ledger.next_due_after(now)
-        return TICK_S if due is None else min(TICK_S, (due - now).total_seconds())
 
     async def reconcile(self, order_id: str) -> None:
         """One order as far as it goes now."""

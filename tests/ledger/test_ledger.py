@@ -310,3 +310,29 @@ def test_what_a_dead_process_left_half_written_is_dropped_at_the_next_start(tmp_
     store.new_temporary().write_bytes(b"half")
     store.open()
     assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_whatever_anybody_writes_is_a_change_and_nothing_else_is(ledger: SqlLedger, tmp_path: Path) -> None:
+    order = new_order(ledger)
+    seen = ledger.changes()
+    assert (ledger.order(order.id), ledger.changes()) == (order, seen)
+    ledger.wait(order, None)  # no event of an order's history, and no bed
+    own = ledger.changes()
+    assert own != seen
+    with SqlLedger(sqlite_url(tmp_path)) as another_program:
+        another_program.set_bed("mk3s", BedState.FREE, "Ada")
+    assert ledger.changes() not in (own, seen)
+
+
+def test_the_mark_follows_what_another_program_writes(ledger: SqlLedger, tmp_path: Path) -> None:
+    order, marks = new_order(ledger), {ledger.mark()}
+    with SqlLedger(sqlite_url(tmp_path)) as another_program:
+        for act in (
+            lambda: another_program.record(order.id, "noted", {}),
+            lambda: another_program.set_bed("mk3s", BedState.FREE, "Ada"),
+            lambda: another_program.record(order.id, "noted", {}),
+        ):
+            act()
+            assert ledger.mark() == another_program.mark() == ledger.mark()
+            marks.add(ledger.mark())
+    assert len(marks) == 4

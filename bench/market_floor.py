@@ -275,11 +275,12 @@ class Floor:
         self.reconciler.wake()
 
     async def until_quiet(self, longest_s: float = 120.0) -> None:
-        """Until no order is due, or that long: what is seen of the prints must not hang on how fast this machine is."""
+        """Until no order is due, or that long: what is seen of the prints must not hang on how fast this machine is. One that is at work
+        is still due; those that a print's end woke a moment ago are as well."""
         until = time.monotonic() + longest_s
         while time.monotonic() < until:
-            await asyncio.sleep(0.1)
-            if not self.shop.ledger.due(self.clock.now() - timedelta(seconds=0.5), 1):
+            await asyncio.sleep(0.05)
+            if not self.shop.ledger.due(self.clock.now(), 1):
                 return
 
     async def night(self, seconds: float) -> None:

@@ -37,6 +37,14 @@ def _offered(shop: Workshop, offer_id: str) -> Order:
     return order
 
 
+async def _run_until(done: asyncio.Event, shop: Workshop) -> None:
+    running = asyncio.create_task(shop.reconciler.run())
+    await done.wait()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
 async def _looked_at(shop: Workshop, monkeypatch: pytest.MonkeyPatch, *, offer_after: int) -> list[State]:
     """The states of the orders that were looked at, in turn; an offer comes in during one of the first looks."""
     looks: list[State] = []
@@ -52,11 +60,7 @@ async def _looked_at(shop: Workshop, monkeypatch: pytest.MonkeyPatch, *, offer_a
         return Wait(None)
 
     monkeypatch.setattr(reconcile, "HANDLERS", {State.SLICED: look, State.OFFERED: look})
-    running = asyncio.create_task(shop.reconciler.run())
-    await all_done.wait()
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    await _run_until(all_done, shop)
     return looks
 
 
@@ -89,11 +93,7 @@ async def _looks(shop: Workshop, monkeypatch: pytest.MonkeyPatch, answers: list[
         return answers[looked - 1]
 
     monkeypatch.setattr(reconcile, "HANDLERS", {State.OFFERED: look})
-    running = asyncio.create_task(shop.reconciler.run())
-    await done.wait()
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    await _run_until(done, shop)
     return looked
 
 

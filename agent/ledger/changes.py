@@ -1,4 +1,4 @@
-"""Whether anything was written since the last look, at a hundredth of what a question through SQLAlchemy costs.
+"""Whether anything was written since the last look, at a tenth of what a question through SQLAlchemy costs.
 
 SQLite counts it for us: `PRAGMA data_version` of a connection is another number after every commit of any other connection, of whichever
 process (https://www.sqlite.org/pragma.html#pragma_data_version). This one never writes, so it sees all of them.

@@ -13,7 +13,7 @@ from agent.domain.offer import Item
 from agent.domain.order import Dossier, Order
 from agent.domain.plate import Part, PrintSettings, SlicedPlate
 from agent.domain.print_time import Correction, hours
-from agent.domain.printer import BedState, PrinterFacts
+from agent.domain.printer import PrinterFacts
 from agent.ports.slicer import SliceWork
 from agent.workflow.poses import Orient, laid, without_supports
 from agent.workflow.shop import Shop
@@ -103,7 +103,7 @@ def groups(dossier: Dossier) -> list[tuple[PrintSettings, list[Part]]]:
 def candidates(settings: PrintSettings, parts: Sequence[Part], dossier: Dossier, prefer: Sequence[str], shop: Shop) -> list[PrinterFacts]:
     """Printers that can make every one of these parts: those the plan chose come first, then those that could begin at once."""
     makers = dossier.decision.printers if dossier.decision else {}
-    beds, taken = shop.ledger.beds(), {job.printer for job in shop.ledger.active_jobs()}
+    idle = shop.ledger.idle_printers()
     able = [
         facts
         for facts in shop.facts()
@@ -111,9 +111,7 @@ def candidates(settings: PrintSettings, parts: Sequence[Part], dossier: Dossier,
     ]
 
     def rank(facts: PrinterFacts) -> tuple[int, bool]:
-        bed = beds.get(facts.name)
-        busy = facts.name in taken or bed is None or bed.state is not BedState.FREE
-        return prefer.index(facts.name) if facts.name in prefer else len(prefer), busy
+        return prefer.index(facts.name) if facts.name in prefer else len(prefer), facts.name not in idle
 
     return sorted(able, key=rank)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import requests
 import yaml
@@ -162,8 +163,21 @@ class OctoPrintServer:
 
     def starts(self) -> list[str]:
         """Every print that began, by OctoPrint's own log over all its runs: the truth a test counts."""
+        self._log_is_written()
+        return self.logged_starts()
+
+    def logged_starts(self) -> list[str]:
+        """Those that its log has already. OctoPrint writes the log in a thread of its own, a moment after it answered."""
         logs = sorted((self._folder / "logs").glob("octoprint.log*"), key=lambda log: log.stat().st_mtime)
         return [name for log in logs for name in _STARTED.findall(log.read_text(errors="replace"))]
+
+    def _log_is_written(self) -> None:
+        """What was logged until now is in the file: one thread writes it in order, and it has written of a page that was never there."""
+        if self._process is not None:
+            mark = f"/log-is-written-{uuid4().hex}"
+            assert requests.get(self.url + mark, timeout=10).status_code == requests.codes.not_found
+            log = self._folder / "logs" / "octoprint.log"
+            self._wait_until(lambda: mark in log.read_text(errors="replace"), "done with its log")
 
     def _wait_until(self, condition: Callable[[], bool], what: str, within_s: float = 60) -> None:
         """Polls: OctoPrint has no other way to say it is up."""

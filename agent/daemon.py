@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -58,6 +59,7 @@ async def serve(settings: Settings, read_again: Callable[[], Settings]) -> None:
 async def _serve_in(workshop: Workshop, reconciler: Reconciler, reloading: Reloading, asked: Asked) -> None:
     """By one configuration after another. Between two of them nobody is at work, and for a moment nothing is watched."""
     await _prepare(workshop.shop)
+    gc.freeze()  # what was imported is no garbage: to look through it for some stops everything for a tenth of a second, on a Pi for longer
     log.info("ready", printers=list(workshop.shop.printers), marketplaces=list(workshop.shop.marketplaces), mode=workshop.shop.policy.mode)
     watches: dict[str, PrinterWatch] = {}
     while True:

@@ -5,6 +5,7 @@ All else of the agent is the real one: ledger, store, intake, loop, planner, the
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import json
 import time
@@ -305,6 +306,7 @@ class Floor:
 
 @contextlib.asynccontextmanager
 async def open_floor(folder: Path, url: str, token: str, count: int, margin_s: float) -> AsyncIterator[Floor]:
+    gc.freeze()  # as the daemon does
     clock = Clock()
     store = DiskStore(folder / "files")
     store.open()

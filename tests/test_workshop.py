@@ -13,6 +13,7 @@ from agent.domain.order import State
 from agent.domain.printer import BedState
 from agent.ports.ledger import OrderMove
 from agent.workshop import Workshop
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome
 from tests.workflow.workshop import make_offer
 
@@ -114,7 +115,7 @@ async def test_what_only_a_restart_changes_stays_and_is_named(home: AgentHome) -
 async def test_a_printer_is_let_go_when_nothing_of_ours_is_on_it(home: AgentHome, state: JobState, stays: bool) -> None:
     async with Workshop(home.settings()) as workshop:
         with home.desk() as desk:
-            order = desk.ledger.add_offer("market", make_offer("f1"), datetime.now(UTC) + timedelta(minutes=15))
+            order = add_offer(desk.ledger, "market", make_offer("f1"), datetime.now(UTC) + timedelta(minutes=15))
             assert order is not None
             order = desk.ledger.move(order, OrderMove(to=State.PRINTING, event="print_begun"))
             desk.ledger.set_bed("a", BedState.FREE, "told")

@@ -72,12 +72,12 @@ class JobRows:
 
     def active_jobs(self) -> Sequence[Job]:
         with told_apart(), self._reading() as connection:
-            rows = connection.execute(select(t.jobs).where(t.jobs.c.state.in_(HOLDS_PRINTER)).order_by(t.jobs.c.id)).mappings()
-            return [_job(row) for row in rows]
+            # Sorted here: in the order of their ids SQLite would read all jobs.
+            return sorted((_job(row) for row in connection.execute(select(t.jobs).where(t.HOLDS)).mappings()), key=lambda job: job.id)
 
     def printers_at_work(self) -> Set[str]:
         with told_apart(), self._reading() as connection:
-            return set(connection.execute(select(t.jobs.c.printer).where(t.jobs.c.state.in_(HOLDS_PRINTER))).scalars())
+            return set(connection.execute(select(t.jobs.c.printer).where(t.HOLDS)).scalars())
 
     def idle_printers(self) -> Set[str]:
         with told_apart(), self._reading() as connection:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, and_, case, func, insert,
 from sqlalchemy.exc import IntegrityError
 
 from agent.domain.decision import Answer
+from agent.domain.errors import Transient
 from agent.domain.events import GENESIS, Event, event_hash
 from agent.domain.job import JobState
 from agent.domain.offer import Offer
@@ -26,6 +27,9 @@ _BEFORE_PACKED = (
     *(State.ACCEPTED, State.FETCHED, State.CHECKED, State.SLICED, State.PRINTING, State.PRINTED),
     *(State.PHOTOS, State.SUBMITTED, State.LABEL, State.PACKING),
 )
+_OPEN = select(func.count()).select_from(t.orders).where(t.orders.c.state.not_in(_BEFORE_YES))
+_ASKED_AT_ONCE = 500
+"""Databases bound how many values one question may name."""
 WANT_A_PRINTER = (State.SLICED, State.PRINTING)
 """Orders that may wait for a printer; woken when one comes free."""
 
@@ -41,8 +45,23 @@ def append_event(connection: Connection, order_id: str, at: datetime, kind: str,
         select(t.events.c.n, t.events.c.hash).where(t.events.c.order_id == order_id).order_by(t.events.c.n.desc()).limit(1)
     ).one_or_none()
     n, prev = (last.n + 1, last.hash) if last else (1, GENESIS)
+    connection.execute(insert(t.events).values(**_link(order_id, n, prev, at, kind, data)))
+
+
+def _link(order_id: str, n: int, prev: str, at: datetime, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     digest = event_hash(prev, order_id, n, at.isoformat(), kind, data)
-    connection.execute(insert(t.events).values(order_id=order_id, n=n, at=at, kind=kind, data=dict(data), prev_hash=prev, hash=digest))
+    return {"order_id": order_id, "n": n, "at": at, "kind": kind, "data": dict(data), "prev_hash": prev, "hash": digest}
+
+
+def _first_link(order: Order) -> dict[str, Any]:
+    offer = order.dossier.offer
+    seen = {
+        "marketplace": order.marketplace,
+        "offer_id": offer.offer_id,
+        "payout": str(offer.payout),
+        "accept_by": order.accept_by.isoformat(),
+    }
+    return _link(order.id, 1, GENESIS, order.created_at, "offered", seen)
 
 
 def _order(row: RowMapping) -> Order:
@@ -57,35 +76,34 @@ class OrderRows:
     _changes: Changes
     _marked: tuple[object, str] | None = None
 
-    def add_offer(self, marketplace: str, offer: Offer, accept_by: datetime) -> Order | None:
-        if self._knows_offer(marketplace, offer.offer_id):
-            return None
-        order_id, now = _new_id(), self._now()
-        dossier = Dossier(offer=offer)
+    def add_offers(self, marketplace: str, offers: Sequence[tuple[Offer, datetime]]) -> Sequence[Order]:
+        new = self._unknown(marketplace, offers)
+        if not new:
+            return []
+        orders = [_new_order(marketplace, offer, accept_by, self._now()) for offer, accept_by in new]
+        rows = [
+            {**dict(order), "offer_id": order.dossier.offer.offer_id, "dossier": order.dossier.model_dump(mode="json")} for order in orders
+        ]
         try:
             with told_apart(), self._engine.begin() as connection:
-                connection.execute(
-                    insert(t.orders).values(
-                        id=order_id, marketplace=marketplace, offer_id=offer.offer_id, state=State.OFFERED, version=1, due_at=now,
-                        accept_by=accept_by, tries=0, created_at=now, updated_at=now, dossier=dossier.model_dump(mode="json"),
-                    )
-                )  # fmt: skip
-                seen = {
-                    "marketplace": marketplace,
-                    "offer_id": offer.offer_id,
-                    "payout": str(offer.payout),
-                    "accept_by": accept_by.isoformat(),
-                }
-                append_event(connection, order_id, now, "offered", seen)
-        except IntegrityError:
-            return None
-        return self.order(order_id)
+                connection.execute(insert(t.orders), rows)
+                connection.execute(insert(t.events), [_first_link(order) for order in orders])
+        except IntegrityError as error:
+            raise Transient("Another program took in the same offer.", hint="Is this ledger another agent's as well?") from error
+        return orders
 
-    def _knows_offer(self, marketplace: str, offer_id: str) -> bool:
-        """Spares every look at an offer that waits a write; the unique constraint is what makes it certain."""
-        query = select(t.orders.c.id).where(and_(t.orders.c.marketplace == marketplace, t.orders.c.offer_id == offer_id))
-        with told_apart(), self._reading() as connection:
-            return connection.execute(query).one_or_none() is not None
+    def _unknown(self, marketplace: str, offers: Sequence[tuple[Offer, datetime]]) -> Sequence[tuple[Offer, datetime]]:
+        """Spares every look at offers that wait a write; the unique constraint is what makes it certain."""
+        by_id: dict[str, tuple[Offer, datetime]] = {}
+        for offer, accept_by in offers:
+            by_id.setdefault(offer.offer_id, (offer, accept_by))
+        ids = list(by_id)
+        known: set[str] = set()
+        for first in range(0, len(ids), _ASKED_AT_ONCE):
+            some = t.orders.c.offer_id.in_(ids[first : first + _ASKED_AT_ONCE])
+            with told_apart(), self._reading() as connection:
+                known.update(connection.execute(select(t.orders.c.offer_id).where(t.orders.c.marketplace == marketplace, some)).scalars())
+        return [found for offer_id, found in by_id.items() if offer_id not in known]
 
     def order(self, order_id: str) -> Order:
         with told_apart(), self._reading() as connection:
@@ -109,9 +127,8 @@ class OrderRows:
             return [_order(row) for row in connection.execute(query).mappings()]
 
     def count_open(self) -> int:
-        query = select(func.count()).select_from(t.orders).where(t.orders.c.state.not_in(_BEFORE_YES))
         with told_apart(), self._reading() as connection:
-            return int(connection.execute(query).scalar_one())
+            return int(connection.execute(_OPEN).scalar_one())
 
     def packagings_promised(self) -> Mapping[str, int]:
         decision = t.orders.c.dossier["decision"]
@@ -209,6 +226,20 @@ class OrderRows:
 
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reading=True)
+
+
+def _new_order(marketplace: str, offer: Offer, accept_by: datetime, now: datetime) -> Order:
+    return Order(
+        id=_new_id(),
+        marketplace=marketplace,
+        state=State.OFFERED,
+        version=1,
+        due_at=now,
+        accept_by=accept_by,
+        created_at=now,
+        updated_at=now,
+        dossier=Dossier(offer=offer),
+    )
 
 
 def _swap(connection: Connection, order: Order, values: Mapping[str, Any]) -> None:

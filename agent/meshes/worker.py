@@ -43,6 +43,8 @@ OUT_OF_MEMORY = 77
 
 _ANSWER_MOST = 1 << 16
 _OPEN_FILES = 32
+_NICENESS = 5
+"""As a slicer's: an offer is answered, a printer is watched first."""
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
@@ -84,6 +86,7 @@ def _run_fork(request: dict[str, Any], pipe: int) -> None:
     """Answers into the pipe and exits. Any error but these is a bug: it ends this fork with its traceback on stderr."""
     limits = Limits(*request["limits"])
     _limit(limits)
+    os.nice(_NICENESS)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
@@ -110,7 +113,7 @@ def _limit(limits: Limits) -> None:
 def _work(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     try:
         if "draw" in request:
-            os.nice(10)  # nobody waits for a picture, and the slicer works meanwhile
+            os.nice(_NICENESS)  # once more: nobody waits for a picture, and the slicer works meanwhile
             return {"drawn": _drawn(Path(request["draw"]), request["into"], limits)}
         if "turn" in request:
             return _turned(Path(request["turn"]), request["by"], Path(request["output"]), limits)

@@ -44,6 +44,7 @@ class Unprinted(NamedTuple):
     id: str
     state: State
     resume_state: State | None
+    version: int
     tries: int
     updated_at: datetime
 
@@ -51,6 +52,11 @@ class Unprinted(NamedTuple):
     def stage(self) -> State:
         """Where it stands on the path, also while it is on hold."""
         return self.resume_state or self.state
+
+    @property
+    def as_moved(self) -> object:
+        """Another one after every move."""
+        return self.state, self.resume_state, self.updated_at
 
 
 class OrderMove(Value):
@@ -75,8 +81,9 @@ class Ledger(Protocol):
         ...
 
     # --- orders -------------------------------------------------------------------------------------------
-    def add_offer(self, marketplace: str, offer: Offer, accept_by: datetime) -> Order | None:
-        """A new order in state offered, due now; None where this marketplace's offer is known already."""
+    def add_offers(self, marketplace: str, offers: Sequence[tuple[Offer, datetime]]) -> Sequence[Order]:
+        """New orders in state offered, due now, for those of this marketplace's offers that are not known yet; each with the instant by
+        which it must be answered."""
         ...
 
     def order(self, order_id: str) -> Order:

@@ -30,6 +30,7 @@ class Intake:
         self._shop = shop
         self._wake = wake
         self._lost = 0
+        self._listed = frozenset[str]()
         self.remote_checked = shop.now()
 
     async def run(self) -> None:
@@ -44,19 +45,21 @@ class Intake:
 
     async def look(self) -> None:
         """Take in new offers, and now and then see which of our orders were cancelled."""
-        for offer in await self._market.offers():
-            accept_by = self._shop.now() + timedelta(seconds=offer.accept_within_s)
-            order = self._shop.ledger.add_offer(self._market.name, offer, accept_by)
-            if order is not None:
-                log.info(
-                    "offer_received",
-                    order=order.id,
-                    offer=offer.offer_id,
-                    payout=str(offer.payout),
-                    seconds_left=round(offer.accept_within_s),
-                )
-                self._shop.meshes.warm()
-                self._wake()
+        offers, now = await self._market.offers(), self._shop.now()
+        # The ledger knows them all; those that were in the last list as well need not be asked about.
+        new = [(offer, now + timedelta(seconds=offer.accept_within_s)) for offer in offers if offer.offer_id not in self._listed]
+        for order in self._shop.ledger.add_offers(self._market.name, new):
+            offer = order.dossier.offer
+            log.info(
+                "offer_received",
+                order=order.id,
+                offer=offer.offer_id,
+                payout=str(offer.payout),
+                seconds_left=round(offer.accept_within_s),
+            )
+            self._shop.meshes.warm()
+            self._wake()
+        self._listed = frozenset(offer.offer_id for offer in offers)
         if self._shop.now() - self.remote_checked >= timedelta(seconds=self._shop.pace.remote_s):
             self.remote_checked = self._shop.now()
             await self._look_for_cancelled()

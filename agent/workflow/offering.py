@@ -29,14 +29,14 @@ _TELL_US_LATER = timedelta(days=1)
 
 async def offered(order: Order, shop: Shop) -> Outcome:
     """Leaves when it was decided and answered in time."""
-    if shop.ledger.open_intent(order.id, Act.ACCEPT) is not None:
+    decision = order.dossier.decision
+    if decision is not None and shop.ledger.open_intent(order.id, Act.ACCEPT) is not None:
         return await _read_back_accept(order, shop)
     left_s = (_answerable_until(order, shop) - shop.now()).total_seconds()
     if left_s <= 0:
         return Go(State.EXPIRED, "expired")
     if shop.policy.mode is Mode.OFF:
         return Wait(left_s)
-    decision = order.dossier.decision
     if decision is None:
         return await _decide(order, shop)
     match decision.answer:
@@ -63,7 +63,7 @@ async def _decide(order: Order, shop: Shop) -> Outcome:
     """Learn what can be learned in time, then decide by all that is known."""
     policy = _policy(order, shop)
     known = quoting.Learned(order.dossier)
-    if not is_hopeless(_situation(order.dossier, shop), policy):
+    if order.dossier.offer.files_before_accept and not is_hopeless(_situation(order.dossier, shop), policy):
         known = await quoting.learn(order, shop)
     # From here to the commit of the decision nothing is awaited: no other offer may be promised the same printer meanwhile.
     corrections = quoting.Corrections(shop)

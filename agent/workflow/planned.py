@@ -4,14 +4,15 @@ It is made anew at every change; and where that would break a promise that the p
 floor it is followed first, and weighed against one that is made anew now and then. Why: docs/decisions/0015-scheduling.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from datetime import datetime
 
 from agent.domain.order import State
 from agent.domain.schedule import Batch, BrokenPromise, Forecast, Plan
 from agent.ports.ledger import Unprinted
-from agent.workflow.planning import followed, plan, within
-from agent.workflow.promises import Kept, Scene
+from agent.workflow.planning import Laid, followed, plan, within
+from agent.workflow.promises import Kept, Scene, Work
 from agent.workflow.shop import Shop
 
 _HOLDS_S = 30.0
@@ -34,11 +35,15 @@ def current(shop: Shop) -> Plan:
 
 def made(here: Scene) -> Plan:
     """As `current`, of things as they stand there."""
+    return _laid(here).plan
+
+
+def _laid(here: Scene) -> Laid:
     key, kept = _key(here), here.memory.kept
     if kept is None or kept.key != key:
         kept = _kept(here, key, kept)
         here.memory.kept = kept
-    return kept.plan
+    return kept.laid
 
 
 def _key(here: Scene) -> object:
@@ -49,17 +54,17 @@ def _kept(here: Scene, key: object, before: Kept | None) -> Kept:
     batches, stations = here.batches(), here.stations()
     if before is None:
         return Kept(key, plan(batches, stations, here.schedule, here.now), here.now)
-    fresh = len(batches) > _CHEAP and (here.now - before.weighed).total_seconds() < _HOLDS_S
-    if fresh and not (same := followed(before.plan, batches, stations, here.schedule, here.now)).broken:
+    same = followed(before.laid, batches, stations, here.schedule, here.now)
+    enough = same is before.laid or (len(batches) > _CHEAP and not same.plan.broken)
+    if enough and (here.now - before.weighed).total_seconds() < _HOLDS_S:
         return Kept(key, same, before.weighed)
     best = plan(batches, stations, here.schedule, here.now)
-    if best.broken:
-        best = min(best, followed(before.plan, batches, stations, here.schedule, here.now), key=_harm)
-    return Kept(key, best, here.now)
+    return Kept(key, min(best, same, key=_harm) if best.plan.broken else best, here.now)
 
 
-def _harm(made: Plan) -> tuple[int, float]:
-    return len(made.broken), sum(float("inf") if broken.late_by_s is None else broken.late_by_s for broken in made.broken)
+def _harm(made: Laid) -> tuple[int, float]:
+    broken = made.plan.broken
+    return len(broken), sum(float("inf") if one.late_by_s is None else one.late_by_s for one in broken)
 
 
 def finish_by(shop: Shop, ship_by: datetime | None) -> datetime | None:
@@ -82,7 +87,7 @@ def forecast_in(here: Scene, offered: Sequence[Batch]) -> Forecast:
     promised = here.batches(but=ids)
     if len(promised) > _CHEAP:
         return _on_a_large_floor(here, promised, offered)
-    anew = _told(here, plan([*promised, *offered], here.stations(), here.schedule, here.now), offered)
+    anew = _told(here, plan([*promised, *offered], here.stations(), here.schedule, here.now).plan, offered)
     if anew.ok:
         return anew
     other = _told(here, _with(here, promised, offered), offered)
@@ -90,7 +95,7 @@ def forecast_in(here: Scene, offered: Sequence[Batch]) -> Forecast:
 
 
 def _on_a_large_floor(here: Scene, promised: Sequence[Batch], offered: Sequence[Batch]) -> Forecast:
-    """First the plan that is kept to, with these put where there is room: it takes a tenth of the time."""
+    """First the plan that is kept to, with these put where there is room: it takes a fraction of the time."""
     as_kept = _told(here, _with(here, promised, offered), offered)
     if as_kept.ok:
         return as_kept
@@ -102,7 +107,7 @@ def _on_a_large_floor(here: Scene, promised: Sequence[Batch], offered: Sequence[
 
 
 def _with(here: Scene, promised: Sequence[Batch], offered: Sequence[Batch]) -> Plan:
-    return followed(made(here), [*promised, *offered], here.stations(), here.schedule, here.now)
+    return followed(_laid(here), [*promised, *offered], here.stations(), here.schedule, here.now).plan
 
 
 def _told(here: Scene, after: Plan, offered: Sequence[Batch]) -> Forecast:
@@ -139,20 +144,28 @@ def order_of_work(shop: Shop) -> Plan:
     One on hold waits for a person, one that fails again and again for something else: neither keeps a printer from the others.
     """
     here = scene(shop)
-    key = _key(here)
-    if shop.memory.work is None or shop.memory.work[0] != key:
-        shop.memory.work = key, _work(here)
-    return shop.memory.work[1]
+    key, known = _key(here), shop.memory.work
+    if known is None or known.key != key:
+        known = shop.memory.work = _work(here, key, known)
+    return known.plan
 
 
-def _work(here: Scene) -> Plan:
-    kept, batches = made(here), here.batches(_goes_on)
-    if {batch.order_id for batch in batches} == {place.order_id for place in kept.assignments}:
-        return kept
+def _work(here: Scene, key: object, before: Work | None) -> Work:
+    kept, batches = _laid(here), here.batches(_goes_on)
+    orders = frozenset(batch.order_id for batch in batches)
+    if before is not None and before.of is kept and before.orders == orders:
+        return replace(before, key=key)
+    return Work(key, kept, orders, _of_these(kept, batches, orders, here))
+
+
+def _of_these(kept: Laid, batches: Sequence[Batch], orders: Set[str], here: Scene) -> Plan:
+    if orders == {place.order_id for place in kept.plan.assignments}:
+        return kept.plan
     if len(batches) > _CHEAP:
-        return followed(kept, batches, here.stations(), here.schedule, here.now)
+        return followed(kept, batches, here.stations(), here.schedule, here.now).plan
     anew = plan(batches, here.stations(), here.schedule, here.now)
-    return anew if not anew.broken else min(anew, followed(kept, batches, here.stations(), here.schedule, here.now), key=_harm)
+    best = anew if not anew.plan.broken else min(anew, followed(kept, batches, here.stations(), here.schedule, here.now), key=_harm)
+    return best.plan
 
 
 def _goes_on(row: Unprinted) -> bool:

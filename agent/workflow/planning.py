@@ -5,7 +5,7 @@ Why this and no solver: docs/decisions/0015-scheduling.md.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,17 +18,27 @@ _REARRANGED = 2
 """So often what would be late is tried in front of all else, and the plan kept that breaks fewer promises."""
 
 
-def plan(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Plan:
+@dataclass(frozen=True)
+class Laid:
+    """A plan with what it was made of, so that it can be added to."""
+
+    plan: Plan
+    batches: Mapping[tuple[str, int], Batch]
+    floor: Floor
+    """The printers as the plan leaves them."""
+
+
+def plan(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Laid:
     """Every batch is assigned whole, or told in `broken`. Of batches with the same promise those of one spool follow each other;
     those without a promise come last, in the order they are given in."""
     queue = sorted(batches, key=_urgency)
     best = _listed(queue, stations, schedule, now)
-    first = _late_ones(best)
+    first = _late_ones(best.plan)
     for _ in range(_REARRANGED if first else 0):
-        other = _listed([*_only(queue, first), *_only(queue, first, inside=False)], stations, schedule, now, len(best.broken))
-        if len(other.broken) < len(best.broken):
+        other = _listed([*_only(queue, first), *_only(queue, first, inside=False)], stations, schedule, now, len(best.plan.broken))
+        if len(other.plan.broken) < len(best.plan.broken):
             best = other
-        helped = first - _late_ones(other)
+        helped = first - _late_ones(other.plan)
         if helped in (set(), first):
             break
         first = helped
@@ -37,14 +47,41 @@ def plan(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedu
 
 def within(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime, most_broken: int) -> Plan | None:
     """As `plan`, at its first go; None where it breaks more than so many promises, found out as early as may be."""
-    made = _listed(sorted(batches, key=_urgency), stations, schedule, now, most_broken + 1)
+    made = _listed(sorted(batches, key=_urgency), stations, schedule, now, most_broken + 1).plan
     return made if len(made.broken) <= most_broken else None
 
 
-def followed(before: Plan, batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Plan:
+def followed(before: Laid, batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Laid:
     """The plan `before` as things stand now: what is in it stays on its printers, in its order, and what is not is put where there is room,
-    the earliest promise first. So nothing that is only added breaks a promise that was kept."""
-    floor, places = Floor(stations, schedule, now), _Places(before)
+    the earliest promise first. So nothing that is only added breaks a promise that was kept.
+
+    `before` itself where nothing is another now."""
+    floor = Floor(stations, schedule, now)
+    more = _only_more(before, batches)
+    if more is None or not floor.carries_on(before.floor):
+        return _laid_again(before.plan, batches, floor, now)
+    if not more and floor.begins_like(before.floor):
+        return before
+    making = _Making(floor, now, before)
+    for batch in sorted(more, key=_urgency):
+        making.place(batch)
+    return making.made()
+
+
+def _only_more(before: Laid, batches: Sequence[Batch]) -> list[Batch] | None:
+    """Those that are not in it; None where one that is in it is gone, or is another now."""
+    left, more = dict(before.batches), []
+    for batch in batches:
+        known = left.pop((batch.order_id, batch.number), None)
+        if known is None:
+            more.append(batch)
+        elif known is not batch and known != batch:
+            return None
+    return None if left else more
+
+
+def _laid_again(before: Plan, batches: Sequence[Batch], floor: Floor, now: datetime) -> Laid:
+    places = _Places(before)
     found = [one for batch in batches if (one := places.of(batch, floor)) is not None]
     kept = _with_filament(floor, found)
     making = _Making(floor, now)
@@ -58,7 +95,7 @@ def followed(before: Plan, batches: Sequence[Batch], stations: Sequence[Station]
 
 def _listed(
     queue: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime, most_broken: float = float("inf")
-) -> Plan:
+) -> Laid:
     """Not to its end where it breaks `most_broken` promises or more: nobody would keep it."""
     making = _Making(Floor(stations, schedule, now), now)
     for batch in queue:
@@ -69,17 +106,19 @@ def _listed(
 
 
 class _Making:
-    """A plan that is being put together."""
+    """A plan that is being put together, of nothing or of one that stands on that floor already."""
 
-    def __init__(self, floor: Floor, now: datetime) -> None:
+    def __init__(self, floor: Floor, now: datetime, of: Laid | None = None) -> None:
         self._floor, self._now = floor, now
-        self._assignments: list[Assignment] = []
-        self.broken: list[BrokenPromise] = []
+        self._batches: dict[tuple[str, int], Batch] = dict(of.batches) if of else {}
+        self._assignments: list[Assignment] = list(of.plan.assignments) if of else []
+        self.broken: list[BrokenPromise] = list(of.plan.broken) if of else []
 
     def place(self, batch: Batch) -> None:
         """Where it is ready first."""
         choice = self._floor.best(batch)
         if choice is None:
+            self._batches[batch.order_id, batch.number] = batch
             why = self._floor.why_not(batch)
             self.broken.append(BrokenPromise(order_id=batch.order_id, batch=batch.number, late_by_s=None, why=why))
             return
@@ -88,13 +127,14 @@ class _Making:
 
     def add(self, batch: Batch, choice: Choice) -> None:
         """One that has its place already."""
+        self._batches[batch.order_id, batch.number] = batch
         self._assignments += choice.assignments(batch)
         if choice.late_s > 0:
             self.broken.append(_late(batch, choice))
 
-    def made(self) -> Plan:
+    def made(self) -> Laid:
         self._assignments.sort(key=lambda one: (one.starts_at, one.printer))
-        return Plan(made_at=self._now, assignments=self._assignments, broken=self.broken)
+        return Laid(Plan(made_at=self._now, assignments=self._assignments, broken=self.broken), self._batches, self._floor)
 
 
 @dataclass(frozen=True)

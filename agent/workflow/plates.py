@@ -185,7 +185,7 @@ def _given_to_another(order: Order, job: Job, shop: Shop) -> bool:
 
 def _spare(plate: SlicedPlate, shop: Shop) -> Iterator[str]:
     plan = order_of_work(shop)
-    spoken_for = {place.printer for place in plan.assignments if place.starts_at <= plan.made_at}
+    spoken_for = {place.printer for place in plan.assignments if place.starts_at <= max(plan.made_at, shop.now())}
     spare = shop.ledger.idle_printers() - shop.away - spoken_for
     return (facts.name for facts in able_printers(plate, shop.facts()) if facts.name in spare)
 

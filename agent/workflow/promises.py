@@ -1,8 +1,9 @@
 """From the ledger to the planner's input: what open orders still need of the printers, and how the printers stand."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from agent.domain.decision import Answer
 from agent.domain.job import Job, JobState
@@ -13,6 +14,7 @@ from agent.domain.schedule import Alternative, Batch, Plan, PlateNeed
 from agent.domain.values import Color
 from agent.ports.ledger import Bed, Ledger, Unprinted
 from agent.workflow.able import able_printers
+from agent.workflow.planning import Laid
 from agent.workflow.scheduling import Schedule, Station
 from agent.workflow.times import correction_on
 
@@ -32,9 +34,9 @@ class Need:
 class Memory:
     """What need not be read again: an order's needs until it moves, and plans until anything changes. `kept`: the one that is kept to."""
 
-    needs: dict[str, tuple[Unprinted, Need]] = field(default_factory=dict)
+    needs: dict[str, tuple[object, Need]] = field(default_factory=dict)
     kept: "Kept | None" = None
-    work: tuple[object, Plan] | None = None
+    work: "Work | None" = None
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,23 @@ class Kept:
     """A plan of all promises. `key`: of what it was made from. `weighed`: when it was last compared with one made anew."""
 
     key: object
-    plan: Plan
+    laid: Laid
     weighed: datetime
 
 
 @dataclass(frozen=True)
+class Work:
+    """The plan that printers are claimed by: of those orders, as `of` has them."""
+
+    key: object
+    of: Laid
+    orders: frozenset[str]
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class Scene:
-    """All that a plan is made from, at one instant."""
+    """All that a plan is made from, at one instant: what the ledger was once asked for is not asked for again."""
 
     ledger: Ledger
     facts: Sequence[PrinterFacts]
@@ -59,27 +71,39 @@ class Scene:
     _factors: dict[tuple[str, str, str], float] = field(default_factory=dict)
     """By printer, profile and slicer: hundreds of plates have the same."""
 
-    def batches(self, which: Callable[[Unprinted], bool] = lambda _row: True, but: Iterable[str] = ()) -> list[Batch]:
+    def batches(self, which: Callable[[Unprinted], bool] = lambda _row: True, but: Collection[str] = ()) -> list[Batch]:
         """Of the promises made, the oldest order first, less the plates that a job is at or that are done."""
-        rows, left_out, in_work = self._rows(), set(but), self.ledger.plates_in_work()
+        return [batch for row, batch in self._promised if row.id not in but and which(row)]
+
+    def stations(self) -> list[Station]:
+        return self._stations
+
+    def fingerprint(self) -> object:
+        """Another one when the same question could get another plan."""
+        beds = tuple(sorted((bed.printer, bed.state, bed.since) for bed in self._beds.values()))
+        return self.ledger.mark(), beds, self.away, tuple(self.facts), self.schedule
+
+    @cached_property
+    def _promised(self) -> list[tuple[Unprinted, Batch]]:
+        in_work = self.ledger.plates_in_work()
         return [
-            left
-            for row in rows
-            if row.id not in left_out and which(row)
+            (row, left)
+            for row in self._rows
             for batch in self._need(row).batches
             if (left := _less(batch, in_work.get(row.id, frozenset()))) is not None
         ]
 
-    def stations(self) -> list[Station]:
-        beds, jobs = self.ledger.beds(), {job.printer: job for job in self.ledger.active_jobs()}
-        rows = {row.id: row for row in self._rows()} if jobs else {}
-        return [self._station(facts, beds.get(facts.name), jobs.get(facts.name), rows) for facts in self.facts]
+    @cached_property
+    def _stations(self) -> list[Station]:
+        jobs = {job.printer: job for job in self.ledger.active_jobs()}
+        rows = {row.id: row for row in self._rows} if jobs else {}
+        return [self._station(facts, self._beds.get(facts.name), jobs.get(facts.name), rows) for facts in self.facts]
 
-    def fingerprint(self) -> object:
-        """Another one when the same question could get another plan."""
-        beds = tuple(sorted((bed.printer, bed.state, bed.since) for bed in self.ledger.beds().values()))
-        return self.ledger.mark(), beds, self.away, tuple(self.facts), self.schedule
+    @cached_property
+    def _beds(self) -> Mapping[str, Bed]:
+        return self.ledger.beds()
 
+    @cached_property
     def _rows(self) -> Sequence[Unprinted]:
         rows = self.ledger.unprinted()
         known = {row.id for row in rows}
@@ -88,11 +112,12 @@ class Scene:
         return rows
 
     def _need(self, row: Unprinted) -> Need:
-        found = self.memory.needs.get(row.id)
-        if found is not None and found[0]._replace(tries=row.tries) == row:
+        found, moved = self.memory.needs.get(row.id), row.as_moved
+        if found is not None and found[0] == moved:
             return found[1]
-        need = self._read(self.ledger.order(row.id), row.stage)
-        self.memory.needs[row.id] = (row, need)
+        new = row.state is State.OFFERED and row.version == 1  # nothing was decided yet: dozens may come at once, and each is decided fast
+        need = Need() if new else self._read(self.ledger.order(row.id), row.stage)
+        self.memory.needs[row.id] = (moved, need)
         return need
 
     def _read(self, order: Order, stage: State) -> Need:

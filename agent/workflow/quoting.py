@@ -61,11 +61,9 @@ class Learned:
 
 
 async def learn(order: Order, shop: Shop) -> Learned:
-    """Fetch, check and slice until `[acceptance] quote_budget_s` is used up, or only the margin to answer in is left."""
-    known = Learned(order.dossier)
-    if not order.dossier.offer.files_before_accept:
-        return known
-    known.why_estimated = _NO_TIME
+    """Fetch, check and slice until `[acceptance] quote_budget_s` is used up, or only the margin to answer in is left. For an offer whose
+    files are to be had."""
+    known = Learned(order.dossier, why_estimated=_NO_TIME)
     policy = shop.policy
     until = min(order.accept_by - timedelta(seconds=policy.answer_margin_s), order.created_at + timedelta(seconds=policy.quote_budget_s))
     left_s = (until - shop.now()).total_seconds()

@@ -15,6 +15,7 @@ from agent.workflow.attended import Calendar
 
 _CHANGE_IS_WORTH_S = 3600.0
 """A plate waits up to this long for a printer that has its spool in use already, rather than have another one change."""
+_NO_TIME_S = 0.001
 BACK_AFTER_S = 1800.0
 """A printer that is out of reach is taken to be back so much later: most are only restarted."""
 
@@ -73,6 +74,12 @@ class _Line:
 
     def copy(self) -> "_Line":
         return _Line(self.station, self.free, self.spool, self.left_g.copy(), self.gaps.copy())
+
+    def is_like(self, other: "_Line", later_s: float = 0.0) -> bool:
+        """`later_s`: what is free at once is free so much later there."""
+        same = self.station.facts is other.station.facts or self.station.facts == other.station.facts
+        free = abs(self.free - other.free) < _NO_TIME_S or abs(self.free - later_s - other.free) < _NO_TIME_S
+        return same and free and (self.spool, self.left_g, self.gaps) == (other.spool, other.left_g, other.gaps)
 
 
 @dataclass(slots=True)
@@ -142,6 +149,7 @@ class Floor:
         self._now = now.timestamp()
         self._calendar = Calendar(schedule.attended, self._now, schedule.clear_bed_s)
         self._lines = {station.facts.name: self._line(station) for station in stations}
+        self._empty = {name: line.copy() for name, line in self._lines.items()}
         self._spools: dict[tuple[str, Color], dict[str, int]] = {}
 
     def _line(self, station: Station) -> _Line:
@@ -160,6 +168,24 @@ class Floor:
 
     def _cleared(self, since: float) -> float:
         return self._calendar.next_at(since) + self._schedule.clear_bed_s
+
+    def carries_on(self, before: "Floor") -> bool:
+        """Takes over all that was planned on that floor, where every printer that has to do there stands as it did, to the instant at which
+        it begins. False, and nothing is taken over, where one does not."""
+        busy = {name: line for name, line in before._lines.items() if not line.is_like(before._empty[name])}
+        if self._schedule != before._schedule or not all(
+            (now := self._empty.get(name)) is not None and now.is_like(before._empty[name]) for name in busy
+        ):
+            return False
+        self._lines.update({name: line.copy() for name, line in busy.items()})
+        return True
+
+    def begins_like(self, before: "Floor") -> bool:
+        """No printer stands otherwise than on that floor, but that time has passed."""
+        later_s = self._now - before._now
+        return self._empty.keys() == before._empty.keys() and all(
+            line.is_like(before._empty[name], later_s) for name, line in self._empty.items()
+        )
 
     def best(self, batch: Batch) -> Choice | None:
         """The alternative that is least late, then ready first; None where no alternative has a place for every plate."""

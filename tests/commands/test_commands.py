@@ -12,6 +12,7 @@ import pytest
 
 from agent.domain.printer import BedState
 from agent.sandbox.models import bar, box, cube, open_cube, write_binary_stl
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import ROOT, AgentHome, wait_until
 from tests.rigs.nursery import ran
 from tests.workflow.workshop import make_offer
@@ -155,7 +156,7 @@ def test_slice_refuses_in_words(home: AgentHome, tmp_path: Path) -> None:
 # --- how things stand ---------------------------------------------------------------------------------------------
 def test_orders_offers_and_printers_tell_how_things_stand(home: AgentHome) -> None:
     with home.desk() as desk:
-        order = desk.ledger.add_offer("shop", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
+        order = add_offer(desk.ledger, "shop", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
         assert order is not None
         desk.ledger.set_bed("mk3s", BedState.FREE, "Ada")
     (offer,) = answer(agent("offers", "--config", home.config, "--json"))["offers"]

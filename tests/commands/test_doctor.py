@@ -23,6 +23,7 @@ from agent.config.load import load
 from agent.config.secrets import Secret
 from agent.domain.printer import BedState
 from tests.config.test_example import TABLES, Example
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome
 from tests.workflow.workshop import make_offer
 
@@ -120,7 +121,7 @@ def test_people_and_orders_and_the_log_stay_at_home(tmp_path: Path, monkeypatch:
     with home.desk() as desk:
         offer = make_offer()
         items = [item.model_copy(update={"instructions": "for Erika Mustermann, Heidestraße 17"}) for item in offer.items]
-        order = desk.ledger.add_offer("shop", offer.model_copy(update={"items": items}), datetime.now(UTC) + timedelta(minutes=15))
+        order = add_offer(desk.ledger, "shop", offer.model_copy(update={"items": items}), datetime.now(UTC) + timedelta(minutes=15))
         assert order is not None
         desk.ledger.record(order.id, "shipping_told", {"name": "Erika Mustermann", "street": "Heidestraße 17", "mail": "erika@m.example"})
         desk.ledger.set_bed("mk3s", BedState.FREE, "Wilhelmina Beispiel")
@@ -158,7 +159,7 @@ def test_a_changed_history_is_told(tmp_path: Path) -> None:
 
     home = AgentHome(tmp_path / "home")
     with home.desk() as desk:
-        order = desk.ledger.add_offer("shop", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
+        order = add_offer(desk.ledger, "shop", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
         assert order is not None
     with sqlite3.connect(home.folder / "data" / "ledger.sqlite3") as database:
         database.execute("UPDATE events SET kind = 'declined'")

@@ -19,6 +19,7 @@ from agent.domain.schedule import Assignment
 from agent.domain.values import Color
 from agent.ports.ledger import OrderMove
 from agent.workflow.scheduling import Station
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome, Desk
 from tests.workflow.workshop import BLACK, make_offer
 
@@ -82,7 +83,7 @@ def home(tmp_path: Path) -> AgentHome:
 
 def sliced_order(desk: Desk, offer_id: str, ship_by: datetime | None = None) -> str:
     """An order that waits for a printer with one plate of an hour."""
-    order = desk.ledger.add_offer("shop", make_offer(offer_id, ship_by=ship_by), datetime.now(UTC) + timedelta(minutes=15))
+    order = add_offer(desk.ledger, "shop", make_offer(offer_id, ship_by=ship_by), datetime.now(UTC) + timedelta(minutes=15))
     assert order is not None
     plate = SlicedPlate(
         number=1,

@@ -14,6 +14,7 @@ from agent.domain.question import NewQuestion, Step
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
 from agent.wiring import ledger_url
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome
 from tests.workflow.test_reprint import files, item
 from tests.workflow.workshop import make_offer
@@ -27,7 +28,7 @@ class Home:
         self.home.add_virtual("mk3s")
         with self.ledger() as ledger:
             offer = make_offer(items=[item("i1", 1), item("i2", 3)], files=files("hook.stl", "lid.stl"))
-            added = ledger.add_offer("market", offer, datetime.now(UTC) + timedelta(minutes=15))
+            added = add_offer(ledger, "market", offer, datetime.now(UTC) + timedelta(minutes=15))
             assert added is not None
             self.order_id = ledger.move(added, OrderMove(to=State.PHOTOS, event="test")).id
             ledger.ask(ledger.order(self.order_id), NewQuestion(step=Step.PHOTOS, text="Photos, please."))

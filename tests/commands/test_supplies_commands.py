@@ -18,6 +18,7 @@ from agent.domain.question import NewQuestion, Step
 from agent.domain.stock import Why
 from agent.domain.values import Money
 from agent.ports.ledger import OrderMove
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome
 from tests.workflow.workshop import make_offer
 
@@ -43,7 +44,7 @@ def told(home: AgentHome, command: Any, *arguments: str) -> Any:
 
 def order_in(home: AgentHome, state: State, **move: Any) -> str:
     with home.desk() as desk:
-        order = desk.ledger.add_offer("market", make_offer(f"f{datetime.now(UTC).timestamp()}"), datetime.now(UTC))
+        order = add_offer(desk.ledger, "market", make_offer(f"f{datetime.now(UTC).timestamp()}"), datetime.now(UTC))
         assert order is not None
         desk.ledger.move(order, OrderMove(to=state, event="test", **move))
         return order.id

@@ -24,6 +24,7 @@ from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
 from agent.sandbox.marketplace.label import label_pdf
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import make_offer, remote_order
 
 SENTENCE = "I have looked – “no visible flaws”, 日本語, кириллица 🎉"
@@ -41,7 +42,7 @@ class Records:
         offer = make_offer(special_instructions=instructions)
         item = Item(item_id="i1", file_id="m1", quantity=2, color=Color(name="Grün"), infill_percent=15, supports=Supports.NO)
         files = [ModelFile(file_id="m1", name=name, bytes=84, sha256=self.store.put(b"solid " + bytes(78)))]
-        added = self.ledger.add_offer("market", offer.model_copy(update={"items": [item], "files": files}), _soon())
+        added = add_offer(self.ledger, "market", offer.model_copy(update={"items": [item], "files": files}), _soon())
         assert added is not None
         return added
 

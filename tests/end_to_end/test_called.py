@@ -10,6 +10,7 @@ from agent.domain.printer import BedState
 from agent.domain.question import NewQuestion, Step
 from agent.ledger.sql_ledger import SqlLedger
 from agent.wiring import ledger_url
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome, wait_until
 from tests.rigs.ntfy_server import running_ntfy
 from tests.rigs.processes import free_port
@@ -26,7 +27,7 @@ def test_called_once_over_a_death_and_answered_from_the_message(tmp_path: Path) 
         settings = home.settings()
         # Asked by a daemon that died before it could tell of it.
         with SqlLedger(ledger_url(settings), now=lambda: datetime.now(UTC) - timedelta(minutes=5)) as ledger:
-            order = ledger.add_offer("gone", make_offer(), datetime.now(UTC) + timedelta(days=1))
+            order = add_offer(ledger, "gone", make_offer(), datetime.now(UTC) + timedelta(days=1))
             assert order is not None
             ledger.set_bed("mk3s", BedState.OCCUPIED, "agent")
             asked = ledger.ask(order, NewQuestion(step=Step.BED, text="Clear it.", choices={"clear": "it is clear"}), "mk3s")

@@ -21,6 +21,7 @@ from agent.labels.queue import NotSent, Queue
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.sandbox.marketplace.label import label_pdf
+from tests.ledger.offers import add_offer
 from tests.rigs import cups as rig
 from tests.rigs.cups import Cups
 from tests.workflow.workshop import make_offer
@@ -66,7 +67,7 @@ class Bench:
 @pytest.fixture
 def bench(cups: Cups, tmp_path: Path) -> Iterator[Bench]:
     with SqlLedger(sqlite_url(tmp_path)) as ledger:
-        order = ledger.add_offer("market", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
+        order = add_offer(ledger, "market", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
         assert order is not None
         label = tmp_path / "label.pdf"
         label.write_bytes(label_pdf(["Sandbox Post", "SBX123"], "SBX123"))

@@ -15,6 +15,7 @@ from agent.labels.desk import CarrierLabels
 from agent.ports.ledger import OrderMove
 from agent.sandbox.marketplace.label import label_pdf
 from agent.workflow.reconcile import Reconciler
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import Outside, Workshop, make_offer, remote_order
 
 PDF = label_pdf(["Sandbox Post", "SBX123"], "SBX123")
@@ -56,7 +57,7 @@ async def asked(folder: Path, desk: Desk | None, shipping: Shipping | None, monk
 def _ready(workshop: Workshop, shipping: Shipping | None) -> Order:
     """Submitted while there was no label yet; the marketplace has told the parcel's number since."""
     offer = make_offer()
-    order = workshop.ledger.add_offer("market", offer, workshop.shop.after(900))
+    order = add_offer(workshop.ledger, "market", offer, workshop.shop.after(900))
     assert order is not None
     remote = remote_order(offer)
     workshop.outside.market.orders[offer.offer_id] = remote.model_copy(update={"state": RemoteState.LABEL_READY, "shipping": shipping})

@@ -11,6 +11,7 @@ from agent.ledger.places import sqlite_file, sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ledger.taking import Sources, Taken, take
 from agent.ports.ledger import OrderMove
+from tests.ledger.offers import add_offer
 from tests.rigs.empty_ledger import lay_empty_ledger
 from tests.workflow.workshop import make_offer
 
@@ -39,7 +40,7 @@ class Folder:
 
     def order(self, offer_id: str, model: bytes) -> Order:
         """An order on its way, with its model in the store."""
-        order = self.ledger.add_offer("market", make_offer(offer_id), self.now)
+        order = add_offer(self.ledger, "market", make_offer(offer_id), self.now)
         assert order is not None
         dossier = order.dossier.model_copy(update={"files": {"m1": self.store.put(model)}})
         return self.ledger.move(order, OrderMove(to=State.ACCEPTED, event="accepted", dossier=dossier))

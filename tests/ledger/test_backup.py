@@ -18,6 +18,7 @@ from agent.ledger.backup import backed_up, facts_of, put_back, require_sound, sq
 from agent.ledger.places import sqlite_file, sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
+from tests.ledger.offers import add_offer
 from tests.rigs.empty_ledger import lay_empty_ledger
 from tests.workflow.workshop import make_offer
 
@@ -31,7 +32,7 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
 
 def fill(ledger: SqlLedger, count: int) -> None:
     for n in range(count):
-        order = ledger.add_offer("market", make_offer(f"f{n}"), datetime.now(UTC))
+        order = add_offer(ledger, "market", make_offer(f"f{n}"), datetime.now(UTC))
         assert order is not None
         ledger.record(order.id, "note", {"ü": "日本", "x": 1.5, "deep": [{"b": True, "none": None}]})
 
@@ -140,7 +141,7 @@ def test_put_back_moves_the_other_ledger_aside_with_its_log(tmp_path: Path) -> N
     with SqlLedger(sqlite_url(tmp_path)) as ledger:
         fill(ledger, 1)
         copy = backed_up(sqlite_file(tmp_path), tmp_path / "backups", "now")
-        fill_more = ledger.add_offer("market", make_offer("later"), datetime.now(UTC))
+        fill_more = add_offer(ledger, "market", make_offer("later"), datetime.now(UTC))
         assert fill_more is not None
     (tmp_path / "ledger.sqlite3-wal").write_bytes(b"the log of a damaged ledger")
     aside = put_back(copy, sqlite_file(tmp_path))

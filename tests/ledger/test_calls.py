@@ -12,6 +12,7 @@ from agent.ledger.places import sqlite_file, sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.calls import KeptButton, Outcome, Press
 from agent.ports.notifier import Button, Notice, Urgency
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import make_offer
 
 NOTICE = Notice(event="x", title="t", text="n", urgency=Urgency.ACT, step=Step.HOLD, deadline=datetime(2026, 1, 1, tzinfo=UTC))
@@ -39,7 +40,7 @@ def ledger(tmp_path: Path, clock: Clock) -> Iterator[SqlLedger]:
 def test_what_was_asked_before_calls_were_kept_counts_as_told(tmp_path: Path) -> None:
     """A ledger of an earlier version: an update must not call everybody of everything that waits."""
     with SqlLedger(sqlite_url(tmp_path)) as ledger:
-        order = ledger.add_offer("market", make_offer(), datetime.now(UTC))
+        order = add_offer(ledger, "market", make_offer(), datetime.now(UTC))
         assert order is not None
         open_, settled = (ledger.ask(order, NewQuestion(step=step, text="?")) for step in (Step.HOLD, Step.OFFER))
         ledger.settle_question(settled)

@@ -24,6 +24,7 @@ from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
 from tests.dossiers.orders import Records
+from tests.ledger.offers import add_offer
 from tests.rigs.empty_ledger import lay_empty_ledger
 from tests.workflow.workshop import make_offer
 
@@ -107,7 +108,7 @@ def test_old_files_go_and_the_order_says_which_when_and_why(shop: Shop, tmp_path
 def test_content_that_an_open_order_shares_stays_whatever_mentions_it(shop: Shop) -> None:
     files = files_of(shop.closed(days_ago=400))
     for n, kind in enumerate(("model", "gcode", "photo", "picture")):
-        order = shop.ledger.add_offer("market", make_offer(f"open-{n}"), NOW)
+        order = add_offer(shop.ledger, "market", make_offer(f"open-{n}"), NOW)
         assert order is not None
         shop.ledger.move(order, OrderMove(to=State.ON_HOLD, event="on_hold", data={"picture": files[kind]}, resume_state=State.ACCEPTED))
     shop.age()
@@ -158,7 +159,7 @@ def test_what_no_order_ever_mentions_goes_after_the_days_of_an_offer(shop: Shop)
 
 def test_killed_in_the_middle_nothing_needed_is_gone_and_the_rest_goes_next_time(shop: Shop, tmp_path: Path) -> None:
     files = files_of(shop.closed(days_ago=60))
-    open_order = shop.ledger.add_offer("market", make_offer("open"), NOW)
+    open_order = add_offer(shop.ledger, "market", make_offer("open"), NOW)
     assert open_order is not None
     needed = shop.store.put(b"the model of an open order")
     shop.ledger.move(open_order, OrderMove(to=State.ACCEPTED, event="accepted", data={"files": {"m1": needed}}))

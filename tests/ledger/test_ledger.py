@@ -4,12 +4,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 from sqlalchemy.exc import IntegrityError
 
 from agent.domain.errors import ConfigError, NeedsOperator, Refused
@@ -26,6 +26,7 @@ from agent.ledger.migrations.upgrade import head
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove, Stale
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import make_offer
 
 SHA = "a" * 64
@@ -39,7 +40,7 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
 
 
 def new_order(ledger: SqlLedger, offer_id: str = "f1") -> Order:
-    order = ledger.add_offer("market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
+    order = add_offer(ledger, "market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
     assert order is not None
     return order
 
@@ -76,8 +77,22 @@ def test_a_ledger_of_the_first_release_is_taken_over_with_all_its_orders(tmp_pat
 
 def test_an_offer_becomes_one_order_however_often_it_is_seen(ledger: SqlLedger) -> None:
     new_order(ledger)
-    assert ledger.add_offer("market", make_offer(), datetime.now(UTC)) is None
+    assert add_offer(ledger, "market", make_offer(), datetime.now(UTC)) is None
     assert len(ledger.orders()) == 1
+
+
+def test_a_whole_list_of_offers_is_one_commit_and_each_is_one_order(ledger: SqlLedger) -> None:
+    new_order(ledger, "known")
+    before, by = sum(ledger.writes.counts), datetime.now(UTC) + timedelta(minutes=15)
+    seen = [(make_offer(name), by) for name in ("f1", "known", "f2", "f1", *(f"more{n}" for n in range(1200)))]
+    added = ledger.add_offers("market", seen)
+    assert [order.dossier.offer.offer_id for order in added][:3] == ["f1", "f2", "more0"]
+    assert sum(ledger.writes.counts) == before + 1
+    assert len(ledger.orders()) == 1203
+    assert ledger.add_offers("market", seen) == []
+    assert [order.dossier.offer.offer_id for order in ledger.add_offers("another", seen[:1])] == ["f1"]
+    assert sum(ledger.writes.counts) == before + 2
+    assert [event.kind for event in ledger.events(added[0].id)] == ["offered"]
 
 
 def test_the_loser_of_a_race_is_told_and_changes_nothing(ledger: SqlLedger) -> None:
@@ -281,6 +296,20 @@ def test_ten_thousand_waiting_orders_are_not_felt(ledger: SqlLedger) -> None:
         )
     assert ledger.due(datetime.now(UTC), 100) == []
     assert "ix_orders_due_at" in plan
+
+
+@pytest.mark.parametrize("question", [SqlLedger.active_jobs, SqlLedger.printers_at_work])
+def test_jobs_of_years_ago_are_not_read_to_find_those_at_work(ledger: SqlLedger, question: Callable[[SqlLedger], object]) -> None:
+    asked: list[str] = []
+
+    @event.listens_for(ledger._engine, "before_cursor_execute")
+    def _asked(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        asked.append(statement)
+
+    question(ledger)
+    with ledger._engine.connect().execution_options(reading=True) as connection:
+        (plan,) = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0]}").all()
+    assert "uq_jobs_active_printer" in plan.detail
 
 
 # --- files ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from agent.domain.question import NewQuestion, Step
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
+from tests.ledger.offers import add_offer
 from tests.rigs.empty_ledger import lay_empty_ledger
 from tests.workflow.workshop import make_offer, remote_order
 
@@ -29,7 +30,7 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
 def add(
     ledger: SqlLedger, offer_id: str, state: State = State.OFFERED, *, ship_by: datetime | None = None, resume: State | None = None
 ) -> Order:
-    order = ledger.add_offer("market", make_offer(offer_id, ship_by=ship_by), SOON)
+    order = add_offer(ledger, "market", make_offer(offer_id, ship_by=ship_by), SOON)
     assert order is not None
     if state is State.OFFERED:
         return order
@@ -60,7 +61,7 @@ def test_questions_are_counted_by_step_until_somebody_answers(ledger: SqlLedger)
 
 def test_offers_that_wait_are_told_the_first_to_end_first(ledger: SqlLedger) -> None:
     add(ledger, "decided-by-the-agent")
-    first, second = (ledger.add_offer("market", make_offer(name), SOON + timedelta(hours=n)) for n, name in ((1, "f1"), (0, "f2")))
+    first, second = (add_offer(ledger, "market", make_offer(name), SOON + timedelta(hours=n)) for n, name in ((1, "f1"), (0, "f2")))
     assert first is not None
     assert second is not None
     ask(ledger, first, Step.OFFER)

@@ -27,6 +27,7 @@ from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
 from agent.workflow.restored import distrust
 from tests.ledger.backups import Folder
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import make_offer
 
 
@@ -87,7 +88,7 @@ def test_a_damaged_or_vanishing_file_costs_no_backup_and_is_told(folder: Folder,
 
 def test_what_may_have_been_printed_since_asks_a_person_and_no_bed_is_free(folder: Folder, tmp_path: Path) -> None:
     closed = folder.ledger.move(folder.order("done", b"model"), OrderMove(to=State.PHOTOS, event="printed"))
-    offer = folder.ledger.add_offer("market", make_offer("offer"), datetime.now(UTC))
+    offer = add_offer(folder.ledger, "market", make_offer("offer"), datetime.now(UTC))
     assert offer is not None
     folder.backup(tmp_path / "b.tar")
     restore(tmp_path / "b.tar", tmp_path / "new")

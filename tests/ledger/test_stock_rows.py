@@ -13,6 +13,7 @@ from agent.domain.stock import StockKind, Taking, Thing, Why
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove, Stale
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import make_offer
 
 BOX = Thing(StockKind.PACKAGING, "box-s")
@@ -26,7 +27,7 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
 
 
 def packed(ledger: SqlLedger, offer_id: str, name: str = "box-s") -> Order:
-    order = ledger.add_offer("market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
+    order = add_offer(ledger, "market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
     assert order is not None
     taking = Taking(kind=StockKind.PACKAGING, name=name, subject="packed", amount=1, why=Why.PACKED)
     return ledger.move(order, OrderMove(to=State.DROP_OFF, event="packed", takes=taking))

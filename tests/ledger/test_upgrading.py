@@ -25,6 +25,7 @@ from agent.ledger.sql_ledger import SqlLedger
 from agent.ledger.tables import SCHEMA
 from agent.ledger.upgrading import FOLDER, Upgrade, lost_by, upgrades
 from agent.ports.ledger import OrderMove
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import ROOT, AgentHome, wait_until
 from tests.rigs.nursery import ran
 from tests.workflow.workshop import make_offer
@@ -46,7 +47,7 @@ with SqlLedger(sys.argv[1]):
 
 
 def offered(ledger: SqlLedger, offer_id: str) -> Order:
-    order = ledger.add_offer("market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
+    order = add_offer(ledger, "market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
     assert order is not None
     return order
 

@@ -24,6 +24,7 @@ from agent.notifiers.log import LogChannel
 from agent.notifiers.messages import asked
 from agent.ports.calls import Call, Outcome, Press
 from agent.ports.notifier import Notice, Urgency
+from tests.ledger.offers import add_offer
 from tests.rigs.empty_ledger import lay_empty_ledger
 from tests.rigs.http_stub import Stub, hang, reply
 from tests.rigs.ntfy_server import Message, NtfyServer
@@ -52,7 +53,7 @@ class Shop:
         return Caller(lines or [self.line(Callee("Ada"))], log, self.ledger, self.ledger, url=url, now=lambda: self.now)
 
     def order(self, offer_id: str = "f1") -> Order:
-        order = self.ledger.add_offer("market", make_offer(offer_id), self.now + 15 * MINUTE)
+        order = add_offer(self.ledger, "market", make_offer(offer_id), self.now + 15 * MINUTE)
         assert order is not None
         return order
 

@@ -32,6 +32,7 @@ from agent.domain.question import NewQuestion, Step
 from agent.ledger.sql_ledger import SqlLedger
 from agent.ports.ledger import OrderMove
 from agent.wiring import ledger_url
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import ROOT, AgentHome
 from tests.workflow.workshop import MODEL_SHA256, make_offer
 
@@ -48,8 +49,8 @@ def home(tmp_path: Path) -> AgentHome:
     home.add_virtual("voron")
     with SqlLedger(ledger_url(home.settings())) as ledger:
         file = ModelFile(file_id="m1", name=WIDE, sha256=MODEL_SHA256, bytes=19)
-        offer = ledger.add_offer("market", make_offer("f1", files=[file]), datetime.now(UTC) + timedelta(minutes=9))
-        other = ledger.add_offer("market", make_offer("f2"), datetime.now(UTC) + timedelta(minutes=15))
+        offer = add_offer(ledger, "market", make_offer("f1", files=[file]), datetime.now(UTC) + timedelta(minutes=9))
+        other = add_offer(ledger, "market", make_offer("f2"), datetime.now(UTC) + timedelta(minutes=15))
         assert offer is not None and other is not None
         ledger.ask(offer, NewQuestion(step=Step.OFFER, text="Take it?", choices={"accept": "yes"}))
         moved = ledger.move(other, OrderMove(to=State.ACCEPTED, event="accepted", data={}))

@@ -23,6 +23,7 @@ from agent.operator.answers import LARGEST_PHOTO_BYTES, LONGEST_NOTE, Answers, i
 from agent.ports.ledger import OrderMove, Stale
 from agent.sandbox.marketplace import bodies
 from agent.sandbox.person import NAME
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import make_offer
 
 JPEG = b"\xff\xd8\xff\xe0 a photo"
@@ -40,7 +41,7 @@ class Workbench:
         self.store.open()
         self.photo = folder / "front.jpg"
         self.photo.write_bytes(JPEG)
-        added = ledger.add_offer("market", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
+        added = add_offer(ledger, "market", make_offer(), datetime.now(UTC) + timedelta(minutes=15))
         assert added is not None
         self.order: Order = ledger.move(added, OrderMove(to=State.PRINTING, event="print_begun"))
 

@@ -25,6 +25,7 @@ from agent.operator import photo_uploads
 from agent.operator.answers import Answers
 from agent.operator.photo_uploads import STALE, PhotoUploads
 from agent.ports.ledger import OrderMove, Stale
+from tests.ledger.offers import add_offer
 from tests.operator.web.pictures import photo_of_a_part
 from tests.workflow.workshop import make_offer
 
@@ -43,7 +44,7 @@ class Phonebox:
         self.restart()
 
     def new_order(self, offer_id: str) -> Order:
-        added = self.ledger.add_offer("market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
+        added = add_offer(self.ledger, "market", make_offer(offer_id), datetime.now(UTC) + timedelta(minutes=15))
         assert added is not None
         order = self.ledger.move(added, OrderMove(to=State.PHOTOS, event="test"))
         self.ledger.ask(order, NewQuestion(step=Step.PHOTOS, text="Photos, please."))

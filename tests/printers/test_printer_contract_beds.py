@@ -21,6 +21,7 @@ from agent.operator.answers import Answers
 from agent.ports.ledger import OrderMove
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Pace
+from tests.ledger.offers import add_offer
 from tests.printers.benches import Bench, new_name, until
 from tests.workflow.workshop import Outside, Workshop, make_offer
 
@@ -39,7 +40,7 @@ class Floor:
         """Sliced and proved; it only wants a printer."""
         offer = make_offer(offer_id)
         item, ledger = offer.items[0], self._shop.ledger
-        order = ledger.add_offer("market", offer, datetime.now(UTC) + timedelta(hours=1))
+        order = add_offer(ledger, "market", offer, datetime.now(UTC) + timedelta(hours=1))
         assert order is not None
         plate = SlicedPlate(
             number=1,

@@ -18,6 +18,7 @@ from agent.ledger import tables as t
 from agent.workflow.acceptance import Policy
 from agent.workflow.offering import offered
 from agent.workflow.steps import Go
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import BLACK, FakePrinter, Outside, OutsidePrinter, Workshop, make_offer, remote_order
 
 PRINTERS, OPEN, OFFERS = 50, 300, 15
@@ -91,7 +92,7 @@ async def test_a_decision_without_slicing_takes_no_time_and_little_room(tmp_path
         fill_the_book(shop)
         taken, sizes = [], []
         for n in range(OFFERS):
-            order = shop.ledger.add_offer("market", an_offer(n, items), datetime.now(UTC) + timedelta(minutes=15))
+            order = add_offer(shop.ledger, "market", an_offer(n, items), datetime.now(UTC) + timedelta(minutes=15))
             assert order is not None
             began = time.process_time()
             outcome = await offered(order, shop.shop)

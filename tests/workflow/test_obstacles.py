@@ -15,6 +15,7 @@ from agent.domain.errors import NeedsOperator
 from agent.domain.printer import LoadedMaterial
 from agent.ledger.files import DiskStore
 from agent.workflow.obstacles import THOROUGH_S
+from tests.ledger.offers import add_offer
 from tests.sandbox.stall import offer
 from tests.workflow.online_scene import BACK_S, OWN, Scene, opened
 from tests.workflow.workshop import BLACK
@@ -122,7 +123,7 @@ async def test_a_full_disk_is_told_although_nothing_can_be_written(small_disk: P
         scene.begin()
         scene.market.add_offer(offer())
         (waiting,) = await scene.api.offers()
-        assert scene.shop.ledger.add_offer("sandbox", waiting, waiting.accept_by)
+        assert add_offer(scene.shop.ledger, "sandbox", waiting, waiting.accept_by)
         await scene.passes(40)
         ballast = small_disk / "ballast"
         fill(ballast)

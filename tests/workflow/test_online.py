@@ -14,6 +14,7 @@ from agent.marketplaces.operator_api import OperatorApi
 from agent.sandbox.marketplace.problems import Problem
 from agent.wiring import online_watch
 from agent.workflow.online import LOOK_S, set_by_agent
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome
 from tests.sandbox.stall import offer
 from tests.workflow.online_scene import AWAY_S, BACK_S, OWN, Scene, opened
@@ -80,7 +81,7 @@ async def test_it_does_not_flap(scene: Scene) -> None:
 async def test_an_offer_that_waits_has_it_in_its_history(scene: Scene) -> None:
     scene.market.add_offer(offer())
     (waiting,) = await scene.api.offers()
-    order = scene.shop.ledger.add_offer("sandbox", waiting, waiting.accept_by)
+    order = add_offer(scene.shop.ledger, "sandbox", waiting, waiting.accept_by)
     assert order is not None
     await scene.goes_down()
     await scene.comes_back()

@@ -185,7 +185,7 @@ async def test_what_a_plan_made_anew_would_break_is_kept_by_the_plan_so_far(shop
     assert planned.current(shop.shop).broken == []
     here = planned.scene(shop.shop)
     urgent = offered(300, by=clock.now + timedelta(minutes=12), on=("mk3s", "second"))
-    anew = plan([*here.batches(), *urgent], here.stations(), here.schedule, here.now)
+    anew = plan([*here.batches(), *urgent], here.stations(), here.schedule, here.now).plan
     assert [broken.order_id for broken in anew.broken] == [long.id]
     found = planned.forecast(shop.shop, urgent)
     assert (found.ok, found.printers) == (True, ["second"])

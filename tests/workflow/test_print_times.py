@@ -28,6 +28,7 @@ from agent.sandbox import models
 from agent.workflow.acceptance import Mode, Policy
 from agent.workflow.times import correction_on
 from tests.commands.test_commands import agent, answer
+from tests.ledger.offers import add_offer
 from tests.rigs.agent_process import AgentHome
 from tests.workflow.workshop import FakePrinter, Outside, OutsidePrinter, Workshop, make_offer
 
@@ -277,7 +278,7 @@ async def test_quote_tells_what_the_ledger_knows_and_makes_none(tmp_path: Path) 
 def remember(ledger: SqlLedger, time: PrintTime) -> None:
     """One more print that took so long."""
     known = len(ledger.orders())
-    order = ledger.add_offer("market", make_offer(f"f{known}"), datetime.now(UTC))
+    order = add_offer(ledger, "market", make_offer(f"f{known}"), datetime.now(UTC))
     assert order is not None
     ledger.move(order, OrderMove(to=State.PRINTING, event="print_begun"))
     ledger.set_bed(time.printer, BedState.FREE, "Ada")

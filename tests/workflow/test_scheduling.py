@@ -14,8 +14,8 @@ from agent.domain.attended import Attended
 from agent.domain.printer import LoadedMaterial, PrinterFacts
 from agent.domain.schedule import Alternative, Assignment, Batch, Plan, PlateNeed
 from agent.domain.values import Color
+from agent.workflow import planning
 from agent.workflow.attended import Calendar
-from agent.workflow.planning import plan
 from agent.workflow.scheduling import Schedule, Station
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -52,6 +52,10 @@ def batch(
     plates = [PlateNeed(print_seconds=each, filament_g=g) for each in seconds]
     way = Alternative(profile="a", slicer="fake", printers=list(on), plates=plates)
     return Batch(order_id=order_id, number=1, material="PLA", color=color, alternatives=[way], finish_by=by and NOW + by)
+
+
+def plan(batches: Sequence[Batch], stations: Sequence[Station], schedule: Schedule, now: datetime) -> Plan:
+    return planning.plan(batches, stations, schedule, now).plan
 
 
 def hours_from_now(at: datetime) -> float:

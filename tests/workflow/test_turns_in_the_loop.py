@@ -16,6 +16,7 @@ from agent.workflow import reconcile
 from agent.workflow.reconcile import AT_A_TIME
 from agent.workflow.shop import Shop
 from agent.workflow.steps import Wait
+from tests.ledger.offers import add_offer
 from tests.workflow.workshop import Outside, Workshop, make_offer
 
 CROWD = 4 * AT_A_TIME
@@ -32,7 +33,7 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
 
 
 def _offered(shop: Workshop, offer_id: str) -> Order:
-    order = shop.ledger.add_offer("market", make_offer(offer_id), shop.shop.now() + timedelta(minutes=15))
+    order = add_offer(shop.ledger, "market", make_offer(offer_id), shop.shop.now() + timedelta(minutes=15))
     assert order is not None
     return order
 

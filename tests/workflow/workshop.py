@@ -42,6 +42,7 @@ from agent.workflow.poses import Orient
 from agent.workflow.reconcile import Reconciler
 from agent.workflow.shop import Pace, Shop
 from agent.workflow.turns import Turns
+from tests.ledger.offers import add_offer
 from tests.rigs.empty_ledger import lay_empty_ledger
 
 MODEL = b"the customer's model"
@@ -485,7 +486,7 @@ class Workshop:
         """What the intake does: every open offer the ledger does not know yet becomes an order."""
         for offer in self.outside.market.offers.values():
             if offer.state is OfferState.OPEN:
-                self.ledger.add_offer("market", offer, self.shop.now() + timedelta(seconds=offer.accept_within_s))
+                add_offer(self.ledger, "market", offer, self.shop.now() + timedelta(seconds=offer.accept_within_s))
 
     async def settle(self, rounds: int = 12) -> None:
         """Let every due order go on until nothing changes, or the rounds are used up."""

@@ -31,10 +31,8 @@ class UnprintedRows:
     def unprinted(self) -> Sequence[Unprinted]:
         with told_apart(), self._reading() as connection:
             return [
-                Unprinted(
-                    row.id, State(row.state), State(row.resume_state) if row.resume_state else None, row.version, row.tries, row.updated_at
-                )
-                for row in connection.execute(_UNPRINTED)
+                Unprinted(order_id, State(state), None if resume is None else State(resume), *rest)
+                for order_id, state, resume, *rest in connection.execute(_UNPRINTED)
             ]
 
     def plates_in_work(self) -> Mapping[str, frozenset[int]]:

@@ -87,8 +87,13 @@ def _by_their_facts(
             if all(rule.ok for rule in judged):
                 for each, _ in same:
                     can[each.item_id].update(facts.name for facts in alike)
-        rules += [rule.model_copy(update={"printer": facts.name}) for rule in _summed(found) for facts in alike]
+        rules += [_for(facts.name, rule) for rule in _summed(found) for facts in alike]
     return {item_id: [facts.name for facts in printers if facts.name in names] for item_id, names in can.items()}, rules
+
+
+def _for(printer: str, rule: RuleResult) -> RuleResult:
+    """Made anew, in a third of the time that a copy takes: fifty printers have hundreds."""
+    return rule if rule.printer == printer else RuleResult(**{**rule.__dict__, "printer": printer})
 
 
 def _alike(printers: Iterable[PrinterFacts]) -> list[list[PrinterFacts]]:
@@ -104,7 +109,7 @@ def _summed(rules: Iterable[RuleResult]) -> list[RuleResult]:
     values: dict[object, tuple[RuleResult, dict[str, None]]] = {}
     for rule in rules:
         values.setdefault((rule.rule, rule.limit, rule.ok, rule.reason), (rule, {}))[1][rule.value] = None
-    return [rule.model_copy(update={"value": _values(list(found))}) for rule, found in values.values()]
+    return [rule if len(found) == 1 else rule.model_copy(update={"value": _values(list(found))}) for rule, found in values.values()]
 
 
 def _values(found: Sequence[str]) -> str:
@@ -117,8 +122,11 @@ def _together(rules: Iterable[RuleResult]) -> list[RuleResult]:
     found: dict[object, list[RuleResult]] = {}
     for rule in rules:
         found.setdefault((rule.rule, rule.value, rule.limit, rule.ok, rule.reason), []).append(rule)
-    names = ((same[0], dict.fromkeys(rule.printer for rule in same[1:])) for same in found.values())
-    return [first.model_copy(update={"also": tuple(name for name in others if name != first.printer)}) for first, others in names]
+    names = (
+        (same[0], tuple(name for name in dict.fromkeys(rule.printer for rule in same) if name != same[0].printer))
+        for same in found.values()
+    )
+    return [first.model_copy(update={"also": others}) if others else first for first, others in names]
 
 
 def printer_rules(item: Item, printer: PrinterFacts, size: _Size) -> list[RuleResult]:

@@ -19,6 +19,7 @@ from agent.workflow.scheduling import Schedule, Station
 from agent.workflow.times import correction_on
 
 _HAS_PLATES = (State.SLICED, State.PRINTING)
+_LEARNS_EVERY = timedelta(seconds=30)
 _NOT_BEGUN = (JobState.CLAIMED, JobState.UPLOADED)
 
 
@@ -37,6 +38,15 @@ class Memory:
     needs: dict[str, tuple[object, Need]] = field(default_factory=dict)
     kept: "Kept | None" = None
     work: "Work | None" = None
+    factors: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """Of print times, by printer, profile and slicer: hundreds of plates have the same. Each is a question to the ledger."""
+    factors_since: datetime | None = None
+
+    def factors_at(self, now: datetime) -> dict[tuple[str, str, str], float]:
+        """Forgotten every half minute: what a print has taught counts from then on."""
+        if self.factors_since is None or abs(now - self.factors_since) > _LEARNS_EVERY:
+            self.factors, self.factors_since = {}, now
+        return self.factors
 
 
 @dataclass(frozen=True)
@@ -68,8 +78,6 @@ class Scene:
     now: datetime
     away: frozenset[str]
     memory: Memory
-    _factors: dict[tuple[str, str, str], float] = field(default_factory=dict)
-    """By printer, profile and slicer: hundreds of plates have the same."""
 
     def batches(self, which: Callable[[Unprinted], bool] = lambda _row: True, but: Collection[str] = ()) -> list[Batch]:
         """Of the promises made, the oldest order first, less the plates that a job is at or that are done."""
@@ -158,11 +166,11 @@ class Scene:
         return PlateNeed(print_seconds=round(plate.print_seconds * factor), filament_g=plate.filament_g, number=plate.number)
 
     def _factor(self, printer: str, plate: SlicedPlate) -> float:
-        key = printer, plate.profile, plate.slicer
-        if key not in self._factors:
+        key, factors = (printer, plate.profile, plate.slicer), self.memory.factors_at(self.now)
+        if key not in factors:
             found = correction_on(printer, plate, self.ledger)
-            self._factors[key] = found.factor if found else 1.0
-        return self._factors[key]
+            factors[key] = found.factor if found else 1.0
+        return factors[key]
 
     def _station(self, facts: PrinterFacts, bed: Bed | None, job: Job | None, rows: Mapping[str, Unprinted]) -> Station:
         away = facts.name in self.away

@@ -178,7 +178,15 @@ class Floor:
         ):
             return False
         self._lines.update({name: line.copy() for name, line in busy.items()})
+        if self._has_facts_of(before):
+            self._spools = before._spools
         return True
+
+    def _has_facts_of(self, before: "Floor") -> bool:
+        return len(self._empty) == len(before._empty) and all(
+            (other := before._empty.get(name)) is not None and line.station.facts is other.station.facts
+            for name, line in self._empty.items()
+        )
 
     def begins_like(self, before: "Floor") -> bool:
         """No printer stands otherwise than on that floor, but that time has passed."""

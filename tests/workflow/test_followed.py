@@ -151,3 +151,12 @@ def test_a_printer_that_came_back_is_seen() -> None:
     more = [*batches, batch("x", H, on=["p2"])]
     assert ("x", "p2", 0.0) in starts(followed(back, more, [station("p1"), station("p2")], Schedule(), NOW))
     assert ("x", "p2", BACK_AFTER_S / H) in starts(followed(before, more, [station("p1"), station("p2", away=True)], Schedule(), NOW))
+
+
+def test_one_that_takes_longer_than_was_thought_puts_off_what_comes_after_it() -> None:
+    busy = [station("p1", free_from=NOW + timedelta(hours=1))]
+    before = planning.plan([batch("o", H, by=timedelta(hours=9)), batch("x", H)], busy, Schedule(clear_bed_s=0), NOW)
+    assert starts(before.plan) == [("o", "p1", 1.0), ("x", "p1", 2.0)]
+    longer = [batch("o", 3 * H, by=timedelta(hours=9)), batch("x", H)]
+    assert starts(followed(before, longer, busy, Schedule(clear_bed_s=0), NOW)) == [("o", "p1", 1.0), ("x", "p1", 4.0)]
+    assert starts(followed(before, longer[1:], busy, Schedule(clear_bed_s=0), NOW)) == [("x", "p1", 1.0)]

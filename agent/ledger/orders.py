@@ -45,23 +45,8 @@ def append_event(connection: Connection, order_id: str, at: datetime, kind: str,
         select(t.events.c.n, t.events.c.hash).where(t.events.c.order_id == order_id).order_by(t.events.c.n.desc()).limit(1)
     ).one_or_none()
     n, prev = (last.n + 1, last.hash) if last else (1, GENESIS)
-    connection.execute(insert(t.events).values(**_link(order_id, n, prev, at, kind, data)))
-
-
-def _link(order_id: str, n: int, prev: str, at: datetime, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     digest = event_hash(prev, order_id, n, at.isoformat(), kind, data)
-    return {"order_id": order_id, "n": n, "at": at, "kind": kind, "data": dict(data), "prev_hash": prev, "hash": digest}
-
-
-def _first_link(order: Order) -> dict[str, Any]:
-    offer = order.dossier.offer
-    seen = {
-        "marketplace": order.marketplace,
-        "offer_id": offer.offer_id,
-        "payout": str(offer.payout),
-        "accept_by": order.accept_by.isoformat(),
-    }
-    return _link(order.id, 1, GENESIS, order.created_at, "offered", seen)
+    connection.execute(insert(t.events).values(order_id=order_id, n=n, at=at, kind=kind, data=dict(data), prev_hash=prev, hash=digest))
 
 
 def _order(row: RowMapping) -> Order:
@@ -87,7 +72,8 @@ class OrderRows:
         try:
             with told_apart(), self._engine.begin() as connection:
                 connection.execute(insert(t.orders), rows)
-                connection.execute(insert(t.events), [_first_link(order) for order in orders])
+                for order in orders:
+                    _taken_in(connection, order)
         except IntegrityError as error:
             raise Transient("Another program took in the same offer.", hint="Is this ledger another agent's as well?") from error
         return orders
@@ -240,6 +226,17 @@ def _new_order(marketplace: str, offer: Offer, accept_by: datetime, now: datetim
         updated_at=now,
         dossier=Dossier(offer=offer),
     )
+
+
+def _taken_in(connection: Connection, order: Order) -> None:
+    offer = order.dossier.offer
+    seen = {
+        "marketplace": order.marketplace,
+        "offer_id": offer.offer_id,
+        "payout": str(offer.payout),
+        "accept_by": order.accept_by.isoformat(),
+    }
+    append_event(connection, order.id, order.created_at, "offered", seen)
 
 
 def _swap(connection: Connection, order: Order, values: Mapping[str, Any]) -> None:

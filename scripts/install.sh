@@ -81,6 +81,7 @@ if [ "${1:-}" = --dev ]; then
     [ -z "${new_dovecot:-}" ] || ! command -v systemctl >/dev/null 2>&1 || as_root systemctl disable --quiet --now dovecot.service || true
     debian_packages cups-daemon cups-client fonts-dejavu-core # labels are printed on a real cupsd, dossiers are set in DejaVu
     command -v systemd-analyze >/dev/null 2>&1 || debian_packages systemd # the tests judge the unit with it
+    debian_packages curl # what the docs ask the daemon and the sandbox with is run
     debian_packages chromium # the page is tested in a real browser; Playwright brings only what drives it
     scripts/cura-definitions.sh .venvs/cura-definitions
     scripts/klipper-venvs.sh &

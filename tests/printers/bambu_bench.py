@@ -16,6 +16,7 @@ from tests.rigs.bambu_server import BambuServer
 from tests.rigs.cable import Cable
 
 BLACK = "#1a1a1a"
+_SLOW_BYTES_S = 2_000_000
 TRAYS = ["FF0000FF", "1A1A1AFF", "00FF00FF", "FFFFFFFF"]
 
 
@@ -94,6 +95,7 @@ class BambuBench(Cabled):
         await done(self.server.restart_broker)
 
     async def half_sent(self, name: str) -> None:
+        self.server.slow_card(_SLOW_BYTES_S)  # or all of it may have arrived by the next look
         while not self.file_of(name).exists():
             await self.pass_time()
 

@@ -190,6 +190,10 @@ class BambuServer:
         """Taken up and answered that much later."""
         self.ask("set", hold_start_s=seconds)
 
+    def slow_card(self, bytes_s: int) -> None:
+        """So many bytes a second of the next file are taken. Not on a vsftpd."""
+        self.ask("set", card_bytes_s=bytes_s)
+
     def garbage(self, kind: str) -> None:
         """One message: not_utf8, broken_json, nul, unknown_state, wrong_types, list, nested, huge or empty."""
         self.ask("garbage", kind=kind)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ftplib
+import io
 import json
 import queue
 import socket
@@ -54,6 +55,19 @@ def test_the_card_goes_away_in_the_middle_of_a_file(server: BambuServer) -> None
     with card(server) as again:
         again.voidcmd("TYPE I")
         assert again.size("half.gcode.3mf") == (server.card / "half.gcode.3mf").stat().st_size
+
+
+def test_a_slow_card_takes_the_next_file_slowly(server: BambuServer) -> None:
+    server.slow_card(1_000_000)
+    seconds = []
+    for name in ("slow.gcode.3mf", "fast.gcode.3mf"):
+        with card(server) as ftp:
+            began = time.monotonic()
+            ftp.storbinary(f"STOR {name}", io.BytesIO(b"x" * 3_000_000))
+            seconds.append(time.monotonic() - began)
+            assert ftp.size(name) == 3_000_000
+    slow, fast = seconds
+    assert slow > max(1, fast)
 
 
 def test_the_camera_goes_away(server: BambuServer) -> None:

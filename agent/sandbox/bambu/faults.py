@@ -23,6 +23,7 @@ class Faults:
     lose_replies: int = 0  # so many starts are done and not answered
     hold_start_s: float = 0.0  # the next start is taken up that much later
     slow_s: float = 0.0  # every request is taken up that much later
+    card_bytes_s: int = 0  # so many bytes a second of the next file are taken; 0: as fast as it comes
 
 
 def garbage(kind: str, report: dict[str, Any]) -> bytes:

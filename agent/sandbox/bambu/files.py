@@ -11,18 +11,19 @@ from typing import Any
 from OpenSSL import SSL
 from pyftpdlib.authorizers import DummyAuthorizer  # type: ignore[import-untyped]
 from pyftpdlib.exceptions import _RetryError  # type: ignore[import-untyped]
-from pyftpdlib.handlers import TLS_DTPHandler, TLS_FTPHandler  # type: ignore[import-untyped]
+from pyftpdlib.handlers import ThrottledDTPHandler, TLS_DTPHandler, TLS_FTPHandler  # type: ignore[import-untyped]
 from pyftpdlib.ioloop import IOLoop  # type: ignore[import-untyped]
 from pyftpdlib.servers import FTPServer  # type: ignore[import-untyped]
 
 from agent.sandbox.bambu.broker import CLIENT_USER
 from agent.sandbox.bambu.certificates import Certificates
+from agent.sandbox.bambu.faults import Faults
 from agent.sandbox.bambu.settings import Settings
 
 _LOOK_S = 0.05
 
 
-class _Data(TLS_DTPHandler):  # type: ignore[misc]
+class _Data(ThrottledDTPHandler, TLS_DTPHandler):  # type: ignore[misc]
     """522 when the client does not reuse the session, as vsFTPd on the X1 and P2S (source: bambu-cli issue 2)."""
 
     _ended_once = False
@@ -33,6 +34,11 @@ class _Data(TLS_DTPHandler):  # type: ignore[misc]
         if self.cmd_channel.session_reuse and not reused:
             self.cmd_channel.respond("522 SSL connection failed; session reuse required")
             self.close()
+
+    def enable_receiving(self, type: str, cmd: str) -> None:
+        faults = self.cmd_channel.faults
+        self.read_limit, faults.card_bytes_s = faults.card_bytes_s, 0
+        super().enable_receiving(type, cmd)
 
     def recv(self, buffer_size: int) -> bytes:
         """The end of TLS comes as an end of reading; passed over once, the next is the end of TCP."""
@@ -59,6 +65,7 @@ class _Control(TLS_FTPHandler):  # type: ignore[misc]
     hang_unwrap = False
     use_sendfile = False
     arrived: Callable[[Path], None]
+    faults: Faults
 
     def handle(self) -> None:
         self.secure_connection(self.ssl_context)
@@ -85,13 +92,14 @@ def _context(files: Certificates) -> SSL.Context:
 class CardServer:
     """A thread of its own: pyftpdlib has its own loop. `arrived` is called from that thread, with each file that is complete."""
 
-    def __init__(self, settings: Settings, files: Certificates, arrived: Callable[[Path], None]) -> None:
+    def __init__(self, settings: Settings, files: Certificates, faults: Faults, arrived: Callable[[Path], None]) -> None:
         people = DummyAuthorizer()
         people.add_user(CLIENT_USER, settings.access_code, str(settings.card), perm="elradfmwMT")
         controls: dict[str, Any] = {
             "authorizer": people,
             "ssl_context": _context(files),
             "arrived": staticmethod(arrived),
+            "faults": faults,
             "session_reuse": settings.session_reuse,
             "hang_unwrap": settings.hang_unwrap,
         }

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from agent.domain.errors import Refused
@@ -71,7 +72,10 @@ class SandboxPrinter:
         await self._stack.aclose()
 
     def _serve_card(self, stack: contextlib.AsyncExitStack) -> None:
-        card = CardServer(self.settings, self.files, lambda file: self.journal.add("upload", file.name, bytes=file.stat().st_size))
+        def noted(file: Path) -> None:
+            self.journal.add("upload", file.name, bytes=file.stat().st_size)
+
+        card = CardServer(self.settings, self.files, self.faults, noted)
         card.start()
         stack.callback(card.stop)
         self._card = card

@@ -17,7 +17,7 @@ class Cable:
         self._to = to
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
-        self._connections: set[asyncio.Task[None] | None] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._sent = 0
         self._moved = asyncio.Condition()
 
@@ -27,7 +27,7 @@ class Cable:
 
     async def __aexit__(self, *exc: object) -> None:
         self.pull()
-        await asyncio.gather(*(task for task in self._connections if task is not None))
+        await asyncio.gather(*self._connections)
 
     async def plug(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
@@ -45,29 +45,25 @@ class Cable:
         async with self._moved:
             await self._moved.wait_for(lambda: self._sent >= until)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: who is accepted is known from then on, and none is left open because its turn had not come yet."""
+        self._ends.add(writer)
+        task = asyncio.create_task(self._connect(reader, writer))
         self._connections.add(task)
-        try:
-            await self._connect(reader, writer)
-        finally:
-            self._connections.discard(task)
+        task.add_done_callback(self._connections.discard)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = {writer}
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            writer.transport.abort()  # nobody is at home there
-            return
-        ends = {writer, far_writer}
-        self._ends |= ends
-        if self._server is None or not self._server.is_serving():
-            self.pull()  # it was pulled meanwhile
-        try:
+            ends.add(far_writer)
+            self._ends.add(far_writer)
+            if self._server is None or not self._server.is_serving():
+                self.pull()  # it was pulled meanwhile
             await asyncio.gather(self._carry(reader, far_writer, counted=True), self._carry(far_reader, writer))
-        except OSError:
+        except OSError:  # nobody is at home there, or cut at one end: cut at the other
             for end in ends:
-                end.transport.abort()  # cut at one end, cut at the other
+                end.transport.abort()
         finally:
             self._ends -= ends
             for end in ends:

@@ -22,6 +22,7 @@ class Radio:
         self._thread = threading.Thread(target=self._loop.run_forever, name="radio", daemon=True)
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._loses_answer = False
         self._left: int | None = None
         self.lost = threading.Event()
@@ -37,7 +38,7 @@ class Radio:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.out_of_reach()
+        asyncio.run_coroutine_threadsafe(self._off(), self._loop).result(_PATIENCE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE_S)
         self._loop.close()
@@ -52,7 +53,7 @@ class Radio:
 
     def back_in_reach(self) -> None:
         async def listen() -> None:
-            self._server = await asyncio.start_server(self._carry_both, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
 
         asyncio.run_coroutine_threadsafe(listen(), self._loop).result(_PATIENCE_S)
 
@@ -73,14 +74,28 @@ class Radio:
         for end in self._ends:
             end.transport.abort()
 
+    async def _off(self) -> None:
+        self._cut()
+        await asyncio.gather(*self._connections)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: who is accepted is known from then on, and none is left open because its turn had not come yet."""
+        self._ends.add(writer)
+        task = asyncio.create_task(self._carry_both(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
     async def _carry_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
         except OSError:
+            self._ends.discard(writer)
             writer.transport.abort()  # the daemon is down
             return
         ends = {writer, far_writer}
         self._ends |= ends
+        if self._server is None or not self._server.is_serving():
+            self._cut()  # out of reach meanwhile
         line = _Line()
         try:
             async with asyncio.TaskGroup() as both:

@@ -1,11 +1,14 @@
 """What a camera shows on the page of the printers: it comes by itself, does not flicker, and is told to be old where the camera is gone."""
 
 import asyncio
-import threading
-from collections.abc import Iterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, expect
 
 from agent.operator import pictures
@@ -27,53 +30,39 @@ _WATCH = """() => {
 }"""
 
 
-class _Filmed:
-    """A page with one printer and its camera, in a thread of its own: Playwright's calls block. Each picture is another."""
+@dataclass
+class _Page:
+    """A page with one printer and its camera, of which each picture is another."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._up = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._down = asyncio.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()), name="filmed page")
-        self._shots = 0
-        self._camera: Stub | None = None
-        self.url = self.code = ""
-
-    def __enter__(self) -> "_Filmed":
-        self._thread.start()
-        assert self._up.wait(30)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._loop.call_soon_threadsafe(self._down.set)
-        self._thread.join(30)
-        self._loop.close()
-
-    async def _run(self) -> None:
-        async with filmed(self._folder, self._shot) as (served, self._camera):
-            self.url, self.code = served.url, served.code()
-            self._up.set()
-            await self._down.wait()
-
-    async def _shot(self, _request: Received, writer: asyncio.StreamWriter) -> None:
-        self._shots += 1
-        writer.write(reply(200, photo_of_a_part(self._shots), Connection="close"))
-        await writer.drain()
+    url: str
+    code: str
+    camera: Stub
 
     def breaks(self) -> None:
-        assert self._camera is not None
-        self._camera.answer = reply(503)
+        self.camera.answer = reply(503)
+
+
+@asynccontextmanager
+async def _filming(folder: Path) -> AsyncIterator[_Page]:
+    shots = itertools.count(1)
+
+    async def shot(_request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(200, photo_of_a_part(next(shots)), Connection="close"))
+        await writer.drain()
+
+    async with filmed(folder, shot) as (served, camera):
+        yield _Page(served.url, served.code(), camera)
 
 
 @pytest.fixture
-def page_with_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Filmed]:
+def page_with_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Page]:
+    """In a thread of its own: Playwright's calls block."""
     monkeypatch.setattr(pictures, "FRESH_S", 0.5)
-    with _Filmed(tmp_path) as running:
-        yield running
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_filming(tmp_path)) as page:
+        yield page
 
 
-def test_what_a_camera_sees_comes_by_itself_and_does_not_flicker(browser: Browser, page_with_camera: _Filmed) -> None:
+def test_what_a_camera_sees_comes_by_itself_and_does_not_flicker(browser: Browser, page_with_camera: _Page) -> None:
     context = patient(browser.new_context(**PHONE))
     phone = Phone(context.new_page(), page_with_camera.url)
     phone.sign_in(page_with_camera.code, "Ada Example")

@@ -16,14 +16,12 @@ from agent.domain.events import first_broken
 from agent.domain.fit import Packaging
 from agent.domain.order import State
 from agent.domain.printer import BedState, PrinterState
-from agent.domain.question import Step
 from agent.ledger import sql_ledger
 from agent.ledger.database import open_database
-from agent.ledger.files import DiskStore
 from agent.ledger.places import sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
-from agent.operator.answers import Answers
 from agent.workflow.acceptance import Policy
+from tests.workflow.person import Person
 from tests.workflow.workshop import Fate, Killed, Outside, Workshop, make_offer
 
 
@@ -43,28 +41,6 @@ BOXED = Policy(packagings=[Packaging(name="box", inner_mm=(100, 100, 100), stock
 def one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """For all lives over the same file: each has connections of its own, and none the trouble of making its SQL anew."""
     monkeypatch.setattr(sql_ledger, "open_database", functools.cache(open_database))
-
-
-class Person:
-    """Does what is asked, each thing when it is asked, and never more."""
-
-    def __init__(self, outside: Outside) -> None:
-        self._outside = outside
-        self._photo = outside.folder / "photo.jpg"
-        self._photo.write_bytes(b"\xff\xd8\xff\xe0 a photo")
-
-    def act(self, ledger: SqlLedger) -> None:
-        answers = Answers(ledger, DiskStore(self._outside.folder / "files"), "Ada")
-        for question in ledger.open_questions():
-            match question.step:
-                case Step.BED:
-                    answers.bed_is_clear(question.printer)
-                case Step.PHOTOS:
-                    answers.photographed(question.order_id, [self._photo], ["no_flaws"])
-                case Step.HOLD:
-                    raise AssertionError(f"the agent asks what it should know: {question.text}")
-                case step:
-                    answers.choose(step, question.order_id, "")
 
 
 def new_outside(folder: Path, new_ledger: Path) -> Outside:

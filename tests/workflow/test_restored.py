@@ -10,16 +10,16 @@ import pytest
 from agent.domain.events import first_broken
 from agent.domain.order import State
 from agent.domain.printer import BedState, PrinterState
-from agent.domain.question import Step
+from agent.domain.question import Question, Step
 from agent.ledger import sql_ledger
 from agent.ledger.backup import copied
 from agent.ledger.database import open_database
-from agent.ledger.files import DiskStore
 from agent.ledger.places import sqlite_file, sqlite_url
 from agent.ledger.sql_ledger import SqlLedger
 from agent.operator.answers import Answers
 from agent.workflow.restored import PRINTED_SINCE, distrust
 from tests.rigs.empty_ledger import lay_empty_ledger
+from tests.workflow.person import Person
 from tests.workflow.workshop import Fate, Killed, Outside, Workshop, make_offer
 
 POINTS = (4, 15, 22, 29, 36, 50)
@@ -31,33 +31,22 @@ def one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_ledger, "open_database", functools.cache(open_database))
 
 
-class Person:
-    """Does what is asked. Of a restored order they say what `says` says, after they looked at the printer."""
+class Restorer(Person):
+    """Of a restored order they say what `says` says, after they looked at the printer."""
 
     def __init__(self, outside: Outside, says: str) -> None:
-        self._outside, self._says = outside, says
+        super().__init__(outside)
+        self._says = says
         self.asked = 0
-        self._photo = outside.folder / "photo.jpg"
-        self._photo.write_bytes(b"\xff\xd8\xff\xe0 a photo")
 
-    def act(self, ledger: SqlLedger) -> None:
-        answers = Answers(ledger, DiskStore(self._outside.folder / "files"), "Ada")
-        for question in ledger.open_questions():
-            match question.step:
-                case Step.BED:
-                    answers.bed_is_clear(question.printer)
-                case Step.PHOTOS:
-                    answers.photographed(question.order_id, [self._photo], ["no_flaws"])
-                case Step.HOLD:
-                    assert question.data["reason"] == "restored", question.text
-                    self.asked += 1
-                    truth = PRINTED_SINCE if self._outside.printer.starts else "retry"
-                    answers.choose(Step.HOLD, question.order_id, truth if self._says == "the truth" else self._says)
-                case step:
-                    answers.choose(step, question.order_id, "")
+    def told_of_a_hold(self, answers: Answers, question: Question) -> None:
+        assert question.data["reason"] == "restored", question.text
+        self.asked += 1
+        truth = PRINTED_SINCE if self.outside.printer.starts else "retry"
+        answers.choose(Step.HOLD, question.order_id, truth if self._says == "the truth" else self._says)
 
 
-async def live(outside: Outside, person: Person, fate: Fate | None = None) -> bool:
+async def live(outside: Outside, person: Restorer, fate: Fate | None = None) -> bool:
     try:
         with Workshop(outside, fate=fate) as shop, SqlLedger(sqlite_url(outside.folder)) as desk:
             if not desk.orders():
@@ -90,16 +79,16 @@ async def test_a_backup_of_any_moment_prints_nothing_twice(tmp_path: Path, says:
     asked = 0
     for point in POINTS:
         old = new_outside(tmp_path / f"old-{point}")
-        before = await live(old, Person(old, says), Fate(point))
+        before = await live(old, Restorer(old, says), Fate(point))
         new = replace(old, folder=tmp_path / f"new-{point}")
         copied(sqlite_file(old.folder), sqlite_file(new.folder))
         (new.folder / "files").symlink_to(old.folder / "files")
-        assert before or await live(old, Person(old, says))
+        assert before or await live(old, Restorer(old, says))
         old.printer.current, old.printer.state = "another.gcode", PrinterState.IDLE  # only its history still knows of ours
         acts = sorted(act.split()[0] for act in old.market.acts)
         with SqlLedger(sqlite_url(new.folder)) as desk:
             distrust(desk, datetime.now(UTC))
-        person = Person(new, says)
+        person = Restorer(new, says)
         assert await live(new, person)
         asked += person.asked
         with SqlLedger(sqlite_url(new.folder)) as desk:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from agent.domain.errors import Refused
-from agent.domain.offer import Offer
-from agent.domain.plate import Part, ProofLine, SlicedPlate
+from agent.domain.offer import Item, Offer
+from agent.domain.plate import Part, PrintSettings, ProofLine, SlicedPlate
 from agent.domain.printer import BedState, LoadedMaterial, PrinterFacts, PrinterObservation, PrinterState
 from agent.domain.question import Step
 from agent.domain.values import Color
@@ -31,6 +31,7 @@ from agent.ports.ledger import Stale
 from agent.ports.notifier import Notice
 from agent.ports.slicer import Progress, SliceWork
 from agent.workflow.acceptance import Policy
+from agent.workflow.estimating import estimated
 from agent.workflow.intake import Intake
 from agent.workflow.promise_watch import PromiseWatch
 from agent.workflow.reconcile import Reconciler
@@ -46,7 +47,7 @@ COLORS = (
     Color(name="blue", hex="#1d4ed8"),
 )
 _MODELS = (("small", (180, 180, 180)), ("middle", (250, 210, 210)), ("large", (350, 350, 400)))
-_SECONDS_PER_GRAM = 400
+_OFF = (0.46, 1.27)
 _SLICING_S = (0.02, 0.1)
 CLEAR_BED_S = 1800.0
 _A_LITTLE_S = 1.0
@@ -126,7 +127,8 @@ class TimedPrinter:
 
 
 class ReckoningSlicer:
-    """Instead of a slicer: takes a moment, and reckons time and filament from volume and infill. Its G-code says how long it takes."""
+    """Instead of a slicer: takes a moment, and reckons time and filament as far from the agent's estimate as PrusaSlicer's were (decision
+    16). Its G-code says how long it takes."""
 
     def __init__(self, store: DiskStore) -> None:
         self._store = store
@@ -146,9 +148,12 @@ class ReckoningSlicer:
         return [self._plate(work, number, parts, luck) for number, parts in enumerate(_plates(work.parts, bed[0] * bed[1] * 0.7), start=1)]
 
     def _plate(self, work: SliceWork, number: int, copies: dict[str, int], luck: float) -> SlicedPlate:
-        volume = sum(part.volume_mm3 * copies.get(part.item_id, 0) for part in work.parts)
-        grams = volume * 0.00125 * (0.25 + 0.75 * work.settings.infill_percent / 100)
-        seconds = max(300, round(grams * _SECONDS_PER_GRAM * (0.7 + 0.6 * luck)))
+        items = [_item(part, copies[part.item_id], work.settings) for part in work.parts if part.item_id in copies]
+        needs = estimated(items, {}, work.printer)
+        assert needs, "all sizes are known here"
+        off = _OFF[0] + luck * (_OFF[1] - _OFF[0])
+        seconds = max(300, round(off * sum(need.print_seconds for need in needs)))
+        grams = off * sum(need.filament_g for need in needs)
         gcode = self._store.put(json.dumps({"seconds": seconds, "of": self.key(work), "plate": number}).encode())
         return SlicedPlate(
             number=number,
@@ -164,6 +169,20 @@ class ReckoningSlicer:
             height_mm=max(part.size_mm[2] for part in work.parts),
             proof=[ProofLine(check="reckoned", expected="yes", found="yes", ok=True)],
         )
+
+
+def _item(part: Part, copies: int, settings: PrintSettings) -> Item:
+    return Item(
+        item_id=part.item_id,
+        file_id=part.mesh_sha256,
+        quantity=copies,
+        material=settings.material,
+        color=settings.color,
+        infill_percent=settings.infill_percent,
+        supports=settings.supports,
+        bounding_box_mm=list(part.size_mm),
+        volume_mm3=part.volume_mm3,
+    )
 
 
 def _plates(parts: Sequence[Part], room_mm2: float) -> list[dict[str, int]]:

@@ -12,6 +12,7 @@ from agent.domain.job import JobState
 from agent.domain.mesh import Verdict
 from agent.domain.offer import ProblemCode
 from agent.domain.order import Dossier, Order, State
+from agent.domain.plate import SlicedPlate
 from agent.domain.question import NewQuestion, Step
 from agent.ports.notifier import Notice, Urgency
 from agent.workflow import labelling, making, planned, plates, promises, quoting, reprint, stock, submission, times
@@ -22,6 +23,9 @@ from agent.workflow.packaging import packaging_of, packaging_told
 from agent.workflow.reminding import remind
 from agent.workflow.shop import Shop
 from agent.workflow.steps import CANCEL, RETRY, Go, Hold, Outcome, Wait
+
+_MOVED_AT_MOST = 5
+"""So often an order is sliced for other printers because the plan moved it while it was sliced; each way is sliced once."""
 
 # --- 1 accepting: offered, in offering.py ---------------------------------------------------------------------
 
@@ -88,13 +92,24 @@ async def checked(order: Order, shop: Shop) -> Outcome:
     """Leaves when every plate has G-code that proves to be the order. G-code that does not is never sent."""
     dossier = order.dossier
     if not dossier.plates or not all(plate.proved and shop.store.has(plate.gcode_sha256) for plate in dossier.plates):
-        dossier = dossier.model_copy(update={"plates": await making.sliced(dossier, _as_planned(order, shop), shop)})
+        dossier = dossier.model_copy(update={"plates": await _sliced_as_planned(order, shop)})
     quote = making.quote(dossier.plates, times.slowest(shop))
     if not quote.ok:
         text = f"The G-code does not prove to be the order, so nothing was sent to a printer: {'; '.join(quote.reasons)}"
         text = " ".join([text, *_advice(dossier, shop)])
         return Hold("not_proved", text, {**RETRY, **CANCEL}, {"reasons": quote.reasons})
     return Go(State.SLICED, "sliced", quote.model_dump(mode="json"), dossier)
+
+
+async def _sliced_as_planned(order: Order, shop: Shop) -> list[SlicedPlate]:
+    """Slicing takes minutes, and an offer that came meanwhile may have been taken because this order was to go elsewhere."""
+    prefer = _as_planned(order, shop)
+    for _ in range(_MOVED_AT_MOST):
+        found = await making.sliced(order.dossier, prefer, shop)
+        before, prefer = prefer, _as_planned(order, shop)
+        if prefer == before:
+            break
+    return found
 
 
 def _as_planned(order: Order, shop: Shop) -> making.Preferred:

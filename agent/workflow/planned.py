@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from agent.domain.order import State
-from agent.domain.schedule import Batch, BrokenPromise, Forecast, Plan
+from agent.domain.schedule import Batch, Forecast, Plan
 from agent.ports.ledger import Unprinted
 from agent.workflow.planning import Laid, followed, plan, within
 from agent.workflow.promises import Kept, Scene, Work
@@ -17,6 +17,8 @@ from agent.workflow.shop import Shop
 
 _HOLDS_S = 30.0
 """Prints end and hours pass without anything being written: no plan is older than this."""
+_MOMENT_S = 60.0
+"""The plan that is compared with may be half a minute old."""
 _CHEAP = 100
 """So many batches are planned anew in some hundredths of a second, on a machine as slow as a Pi in some tenths."""
 _PLANNED = (State.OFFERED, State.SLICED, State.PRINTING)
@@ -74,7 +76,7 @@ def finish_by(shop: Shop, ship_by: datetime | None) -> datetime | None:
 
 def forecast(shop: Shop, offered: Sequence[Batch]) -> Forecast:
     """What taking these batches of one order on would do. Not ok: it is not ready in time, stands on a printer that cannot be reached, or
-    breaks a promise that would be kept without it. What would be broken anyway does not count. Nothing offered: ok.
+    breaks a promise that would be kept without it, or makes one later that would be broken anyway. Nothing offered: ok.
 
     Two offers must not both count on the same free printer: between this and the commit of the decision nothing may be awaited.
     """
@@ -115,7 +117,7 @@ def _told(here: Scene, after: Plan, offered: Sequence[Batch]) -> Forecast:
     mine = [one for one in after.assignments if one.order_id in ids]
     reasons = [broken.why for broken in after.broken if broken.order_id in ids]
     if any(broken.order_id not in ids for broken in after.broken):
-        reasons += _newly_broken(made(here), after, ids)
+        reasons += _harmed(made(here), after, ids)
     away = sorted({one.printer for one in mine} & here.away)
     if away:
         reasons.append(f"It would be printed on {' and '.join(away)}, which cannot be reached now.")
@@ -127,14 +129,27 @@ def _told(here: Scene, after: Plan, offered: Sequence[Batch]) -> Forecast:
     )
 
 
-def _newly_broken(before: Plan, after: Plan, offered: set[str]) -> list[str]:
-    known = {(broken.order_id, broken.batch) for broken in before.broken}
-    new = {broken.order_id: broken for broken in after.broken if broken.order_id not in offered and _whose(broken) not in known}
-    return [f"Order {order_id} would not be ready in time any more: {broken.why}" for order_id, broken in new.items()]
+def _harmed(before: Plan, after: Plan, offered: set[str]) -> list[str]:
+    """Who would be late, and would not be without it; and who would be late anyway, and later still with it."""
+    known = _late_by_s(before)
+    late = {order_id: late_s for order_id, late_s in _late_by_s(after).items() if order_id not in offered}
+    why = {broken.order_id: broken.why for broken in after.broken}
+    return [
+        f"Order {order_id}, which is late already, would be later still: {why[order_id]}"
+        if order_id in known
+        else f"Order {order_id} would not be ready in time any more: {why[order_id]}"
+        for order_id, late_s in late.items()
+        if order_id not in known or late_s > known[order_id] + _MOMENT_S
+    ]
 
 
-def _whose(broken: BrokenPromise) -> tuple[str, int]:
-    return broken.order_id, broken.batch
+def _late_by_s(made: Plan) -> dict[str, float]:
+    """By order, which is as late as the latest of its batches."""
+    late: dict[str, float] = {}
+    for broken in made.broken:
+        late_s = float("inf") if broken.late_by_s is None else broken.late_by_s
+        late[broken.order_id] = max(late.get(broken.order_id, 0.0), late_s)
+    return late
 
 
 def order_of_work(shop: Shop) -> Plan:

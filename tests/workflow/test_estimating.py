@@ -4,7 +4,7 @@ import pytest
 
 from agent.domain.offer import Item, Supports
 from agent.domain.printer import LoadedMaterial, PrinterFacts
-from agent.workflow.estimating import estimated, with_safety
+from agent.workflow.estimating import SAFETY_S, estimated, with_safety
 from tests.workflow.workshop import BLACK
 
 MK3S = PrinterFacts(
@@ -36,6 +36,9 @@ SLICED = [
     ("T", (40, 40, 34), 9400, 60, "operator", 4914, 16.5),
     ("thin", (150, 100, 2), 30000, 15, "no", 7698, 34.2),
     ("large", (60, 60, 60), 216000, 60, "operator", 66947, 158.8),
+    ("duct", (43.3, 27.6, 19.9), 3416.5, 60, "yes", 2814, 5.98),
+    ("cam", (11.1, 12.0, 9.8), 671.2, 10, "yes", 721, 1.21),
+    ("spider", (6.2, 8.0, 3.3), 9.8, 10, "yes", 147, 0.16),
 ]
 """What PrusaSlicer 2.5 said for an MK3S with layers of 0.2 mm: seconds and grams."""
 
@@ -47,8 +50,8 @@ def test_an_estimate_is_of_a_kind_with_the_slice_and_on_the_safe_side_in_the_pla
     found = estimated([item(box, volume, infill, supports)], {}, MK3S)
     assert found is not None and len(found) == 1, name
     (safe,) = with_safety(found)
-    assert seconds <= safe.print_seconds <= 4 * seconds
-    assert grams <= safe.filament_g <= 4 * grams
+    assert seconds <= safe.print_seconds <= 4 * seconds + SAFETY_S
+    assert grams <= safe.filament_g <= 4 * grams + 0.5
 
 
 def test_more_copies_take_more_and_more_plates() -> None:

@@ -28,7 +28,7 @@ from agent.sandbox import models
 from agent.slicers.plate_slicer import PlateSlicer
 from agent.slicers.profiles import ProfileLibrary, default_profiles_dir
 from agent.slicers.prusaslicer import PrusaSlicer
-from agent.workflow.estimating import SAFETY
+from agent.workflow.estimating import SAFETY, SAFETY_S
 from tests.workflow.workshop import MODEL_SHA256, FakePrinter, Outside, OutsidePrinter, Workshop, make_offer
 
 SECONDS = 600
@@ -189,7 +189,7 @@ async def test_what_hangs_is_given_up_in_time_and_estimated(shop: Workshop, what
     (quote,) = decision(the(shop)).quotes
     assert quote.estimated and quote.time_told == "estimated from its size: there was no time left to slice it"
     (way,) = the(shop).dossier.batches[0].alternatives
-    assert way.estimated and way.plates[0].print_seconds == round(quote.print_seconds * SAFETY)
+    assert way.estimated and way.plates[0].print_seconds == round(quote.print_seconds * SAFETY) + SAFETY_S
     setattr(owner, method, works)
     await shop.settle()
     assert the(shop).state is State.PRINTING, "made for good after yes"

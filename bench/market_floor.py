@@ -48,6 +48,7 @@ COLORS = (
 )
 _MODELS = (("small", (180, 180, 180)), ("middle", (250, 210, 210)), ("large", (350, 350, 400)))
 _OFF = (0.46, 1.27)
+"""So many times what is estimated does slicing say, at the least and at the most."""
 _SLICING_S = (0.02, 0.1)
 CLEAR_BED_S = 1800.0
 _A_LITTLE_S = 1.0

@@ -288,10 +288,13 @@ async def octoprint_bench(server: OctoPrintServer, folder: Path) -> AsyncIterato
 async def until(bench: Bench, holds: Callable[[PrinterObservation], bool], within_s: float = 30) -> PrinterObservation:
     """The first observation of which that holds."""
     seen = await bench.printer.observe()
-    async with asyncio.timeout(within_s):
-        while not holds(seen):
-            await bench.pass_time()
-            seen = await bench.printer.observe()
+    try:
+        async with asyncio.timeout(within_s):
+            while not holds(seen):
+                await bench.pass_time()
+                seen = await bench.printer.observe()
+    except TimeoutError:
+        raise AssertionError(f"after {within_s} s still {seen}") from None
     return seen
 
 
